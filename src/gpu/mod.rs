@@ -1,0 +1,1 @@
+//! The only folder that names wgpu: context and capabilities, WGSL templating, pipelines, buffers, execution.

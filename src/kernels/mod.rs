@@ -1,0 +1,363 @@
+//! One file per shader stem: `Params`, variants, `step()`, `reference()`, `cases()`. Knows no GPU API.
+//!
+//! A [`Step`] is one dispatch. The planner makes steps with each kernel's `step()` builder; the GPU executor and the
+//! CPU executor (`reference()`) run the same steps on the same bytes.
+//!
+//! Binding 0 of every shader is `Params` (uniform). Bindings 1.. are storage buffers in the order of `Step::bindings`.
+//! No buffer may be bound both for reading and for writing in one step (WebGPU forbids it).
+
+use crate::weights::Layout;
+
+pub mod attention_decode;
+pub mod attention_prefill;
+pub mod embed;
+pub mod gate_up;
+pub mod glu;
+pub mod matmul;
+pub mod matvec;
+pub mod qkv;
+pub mod rms_norm;
+pub mod rope_kv;
+pub mod sample;
+pub mod sample_reduce;
+
+/// What the adapter can do, as far as kernels care. `select`ion sees only this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// `shader-f16` is enabled: shaders may use f16 types in storage and workgroup memory.
+    pub f16: bool,
+    /// `subgroups` is enabled: shaders may use subgroup operations, for any subgroup size.
+    pub subgroups: bool,
+    /// maxStorageBufferBindingSize.
+    pub max_binding_bytes: u64,
+    /// maxBufferSize.
+    pub max_buffer_bytes: u64,
+    /// The adapter is a software one (SwiftShader, llvmpipe).
+    pub software: bool,
+}
+
+/// A tier of kernels; any tier at or below the adapter's can be forced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// 16 KiB workgroup memory, 256 invocations, 8 storage buffers, nothing optional.
+    Base,
+    /// Base + f16 storage.
+    F16,
+    /// Base + subgroups.
+    Subgroups,
+    /// f16 and subgroups.
+    All,
+}
+
+impl Tier {
+    /// All tiers.
+    pub const EACH: [Tier; 4] = [Tier::Base, Tier::F16, Tier::Subgroups, Tier::All];
+
+    /// Name in the CLI (`--tier`) and in `bench` output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Base => "base",
+            Tier::F16 => "f16",
+            Tier::Subgroups => "subgroups",
+            Tier::All => "all",
+        }
+    }
+}
+
+impl Caps {
+    /// The spec's default limits and nothing optional: what every WebGPU adapter has.
+    pub const BASE: Caps = Caps {
+        f16: false,
+        subgroups: false,
+        max_binding_bytes: 128 << 20,
+        max_buffer_bytes: 256 << 20,
+        software: false,
+    };
+
+    /// The tier these capabilities allow.
+    pub fn tier(&self) -> Tier {
+        match (self.f16, self.subgroups) {
+            (false, false) => Tier::Base,
+            (true, false) => Tier::F16,
+            (false, true) => Tier::Subgroups,
+            (true, true) => Tier::All,
+        }
+    }
+
+    /// These capabilities restricted to `tier`; None when the adapter lacks something the tier needs.
+    pub fn restricted(&self, tier: Tier) -> Option<Caps> {
+        let f16 = matches!(tier, Tier::F16 | Tier::All);
+        let subgroups = matches!(tier, Tier::Subgroups | Tier::All);
+        if (f16 && !self.f16) || (subgroups && !self.subgroups) {
+            return None;
+        }
+        Some(Caps { f16, subgroups, ..*self })
+    }
+}
+
+/// A buffer of an executor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u32);
+
+/// A range of a buffer. `offset` is a multiple of 256, `bytes` of 4 (of 16 for matrices).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Bind {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// First byte.
+    pub offset: u64,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+/// How a shader uses a storage binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`
+    ReadWrite,
+}
+
+/// Everything that changes the text of a shader: pipeline cache key, source of the defines, printed name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// File stem in `shaders/`.
+    pub stem: &'static str,
+    /// Weight layout; `#import quant/LAYOUT` resolves to `shaders/quant/<layout.name()>.wgsl`.
+    pub layout: Option<Layout>,
+    /// Names that `#if NAME` tests. `F16` and `SUBGROUPS` also make the template emit the `enable` lines.
+    pub flags: Vec<&'static str>,
+    /// `const NAME: u32 = VALUE;` lines put in front of the text.
+    pub consts: Vec<(&'static str, u32)>,
+}
+
+impl Variant {
+    /// A variant of `stem`, with `F16` and `SUBGROUPS` set from `caps`.
+    pub fn new(stem: &'static str, caps: &Caps) -> Variant {
+        let mut flags = Vec::new();
+        if caps.f16 {
+            flags.push("F16");
+        }
+        if caps.subgroups {
+            flags.push("SUBGROUPS");
+        }
+        Variant { stem, layout: None, flags, consts: Vec::new() }
+    }
+    /// Sets the weight layout.
+    pub fn layout(mut self, layout: Layout) -> Variant {
+        self.layout = Some(layout);
+        self
+    }
+    /// Sets a flag when `on`.
+    pub fn flag(mut self, name: &'static str, on: bool) -> Variant {
+        if on {
+            self.flags.push(name);
+        }
+        self
+    }
+    /// Adds a constant.
+    pub fn constant(mut self, name: &'static str, value: u32) -> Variant {
+        self.consts.push((name, value));
+        self
+    }
+    /// Whether a flag is set.
+    pub fn has(&self, name: &str) -> bool {
+        self.flags.contains(&name)
+    }
+    /// The value of a constant. Panics when absent: a bug in the kernel file.
+    pub fn get(&self, name: &str) -> u32 {
+        self.consts.iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("{} has no const {name}", self.stem)).1
+    }
+    /// Printable, unique name: `matvec.ga4_sym.SUBGROUPS.NORM.M=1.ROWS=4`.
+    pub fn name(&self) -> String {
+        let mut s = self.stem.to_string();
+        if let Some(l) = self.layout {
+            s += &format!(".{}", l.name());
+        }
+        for f in &self.flags {
+            s += &format!(".{f}");
+        }
+        for (n, v) in &self.consts {
+            s += &format!(".{n}={v}");
+        }
+        s
+    }
+}
+
+/// One dispatch.
+#[derive(Clone)]
+pub struct Step {
+    /// The kernel (for `reference`).
+    pub kernel: &'static dyn Kernel,
+    /// `layer3.attn.qkv`: profiler label, bisect output.
+    pub label: String,
+    /// Which text.
+    pub variant: Variant,
+    /// The bytes of the kernel's `Params` (a `repr(C)` Pod, size a multiple of 16).
+    pub params: Vec<u8>,
+    /// Bindings 1.. of the shader.
+    pub bindings: Vec<Bind>,
+    /// Workgroups.
+    pub grid: [u32; 3],
+}
+
+/// A binding as `reference` sees it: the exact words of `Bind`'s range.
+pub enum Slot<'a> {
+    /// A read-only binding.
+    In(&'a [u32]),
+    /// A read-write binding, with its old contents.
+    Out(&'a mut [u32]),
+}
+
+impl Slot<'_> {
+    /// The words.
+    pub fn words(&self) -> &[u32] {
+        match self {
+            Slot::In(w) => w,
+            Slot::Out(w) => w,
+        }
+    }
+    /// The words as f32.
+    pub fn f32s(&self) -> &[f32] {
+        bytemuck::cast_slice(self.words())
+    }
+    /// The words to write. Panics on a read-only binding: a bug in the kernel file.
+    pub fn words_mut(&mut self) -> &mut [u32] {
+        match self {
+            Slot::In(_) => panic!("read-only binding written"),
+            Slot::Out(w) => w,
+        }
+    }
+    /// The words to write as f32.
+    pub fn f32s_mut(&mut self) -> &mut [f32] {
+        bytemuck::cast_slice_mut(self.words_mut())
+    }
+}
+
+/// One shader stem. The registry [`ALL`] drives tests, bench and shader validation.
+pub trait Kernel: Sync {
+    /// File stem in `shaders/` and of the Rust file.
+    fn stem(&self) -> &'static str;
+    /// How bindings 1.. are used by `variant`.
+    fn access(&self, variant: &Variant) -> Vec<Access>;
+    /// Size of `Params` in bytes; the test compares it with naga's size of `struct Params`.
+    fn params_bytes(&self) -> usize;
+    /// The same function in f64, naive, from the same Params and the same bytes.
+    fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]);
+    /// Test cases for these capabilities: the shape table (tiny, unaligned, real) x layouts x options, seeded spiky
+    /// inputs. Together the cases of all tiers cover every variant that a plan can ask for.
+    fn cases(&self, caps: &Caps) -> Vec<Case>;
+}
+
+/// One test case: a step and the initial contents of its buffers (`Bind::buffer` indexes `buffers`).
+pub struct Case {
+    /// The step.
+    pub step: Step,
+    /// Initial words of each buffer; output buffers are filled with a sentinel by the case and are a few words longer
+    /// than what the kernel may write.
+    pub buffers: Vec<Vec<u32>>,
+    /// How close the written f32s must be: |a-b| <= atol + rtol*|ref|. Words that the reference leaves alone must be
+    /// bit-identical. f16 outputs are compared after unpacking when `f16_output` is set.
+    pub atol: f32,
+    /// See `atol`.
+    pub rtol: f32,
+    /// What the read-write bindings hold.
+    pub output: OutputKind,
+}
+
+/// Element type of a case's outputs, for comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputKind {
+    /// f32 words.
+    F32,
+    /// Two f16 per word.
+    F16,
+    /// Integers: exact.
+    U32,
+    /// The first read-write binding is f32, the others are pairs of f16 (qkv and rope_kv with an f16 cache).
+    F32ThenF16,
+}
+
+/// All kernels.
+pub static ALL: &[&dyn Kernel] = &[
+    &embed::Embed,
+    &matvec::MatVec,
+    &qkv::Qkv,
+    &gate_up::GateUp,
+    &attention_decode::AttentionDecode,
+    &rms_norm::RmsNorm,
+    &matmul::MatMul,
+    &rope_kv::RopeKv,
+    &attention_prefill::AttentionPrefill,
+    &glu::Glu,
+    &sample_reduce::SampleReduce,
+    &sample::Sample,
+];
+
+/// A contiguous range of rows of a weight matrix, in one pair of buffers (see `weights` for the words).
+#[derive(Debug, Clone, Copy)]
+pub struct MatrixPart {
+    /// First row of the whole matrix.
+    pub row_start: u32,
+    /// Rows here.
+    pub rows: u32,
+    /// Codes, bound as `array<vec4<u32>>`.
+    pub codes: Bind,
+    /// High plane and scales, bound as `array<u32>`; a 16-byte dummy for layouts without.
+    pub meta: Bind,
+}
+
+/// A weight matrix `[rows, cols]`, split by rows where it exceeds a binding limit.
+#[derive(Debug, Clone)]
+pub struct Matrix {
+    /// Layout of all parts.
+    pub layout: Layout,
+    /// Out features.
+    pub rows: u32,
+    /// In features.
+    pub cols: u32,
+    /// Row ranges in order, without gaps.
+    pub parts: Vec<MatrixPart>,
+}
+
+impl Matrix {
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        self.layout.bytes(self.rows, self.cols)
+    }
+}
+
+/// Element type of the KV cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KvType {
+    /// Two per word; the default.
+    F16,
+    /// For checks.
+    F32,
+}
+
+/// Activation of a gated FFN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// x * sigmoid(x)
+    Silu,
+    /// tanh approximation
+    GeluTanh,
+    /// max(x, 0)
+    Relu,
+}
+
+/// The step state: one storage buffer of 8 words that kernels read and `sample` advances.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct StepState {
+    /// Position of the first token of this step = tokens already in the KV cache.
+    pub position: u32,
+    /// Tokens in this step: 1 in decode, up to the plan's bucket in prefill.
+    pub n_tokens: u32,
+    /// Tokens drawn so far in this reply: counter of the random generator.
+    pub draws: u32,
+    /// Reserved, zero.
+    pub reserved: [u32; 5],
+}

@@ -1,0 +1,23 @@
+//! Lacewing runs language models through WebGPU: in a browser tab, in Node, in Deno and natively.
+//!
+//! Data flow: `formats` turns bytes into named tensors and metadata; `model` turns metadata into a [`model::spec::ModelSpec`],
+//! places every tensor in a device buffer of some `weights` layout, and plans a forward pass as a list of
+//! [`kernels::Step`]s; an executor (`gpu::execute`, or `execute::cpu` with the naive references) runs that list;
+//! `session` drives it: prompt -> ids (`text`) -> prefill -> decode -> pieces of text.
+//!
+//! Layers (each may use those to its right; `tests/layering.rs` checks it):
+//! bin, web -> session -> {text, decode, cache, model} ; model -> {kernels, weights, formats} ;
+//! gpu/execute, execute/cpu -> kernels ; kernels -> weights ; weights -> formats ; everything -> error.
+
+pub mod cache;
+pub mod error;
+pub mod execute;
+pub mod formats;
+pub mod gpu;
+pub mod kernels;
+pub mod model;
+pub mod session;
+pub mod text;
+pub mod weights;
+
+pub use error::{Error, Result};

@@ -1,0 +1,3 @@
+//! What a model is (`spec`), which ones are known (`archs`), where its weights go (`load`) and what it computes (`plan`).
+
+pub mod spec;
