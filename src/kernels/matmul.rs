@@ -19,10 +19,12 @@ pub struct Args<'a> {
     pub bias: Option<Bind>,
     /// Add to the old contents of `out` (residual).
     pub accumulate: bool,
-    /// f32 [n_tokens, out_stride]; row r of the matrix goes to column r.
+    /// f32 [n_tokens, out_stride]; row r of the matrix goes to column out_column + r.
     pub out: Bind,
     /// Row stride of `out` in elements.
     pub out_stride: u32,
+    /// First column of `out` (an unfused v or up writes beside the others).
+    pub out_column: u32,
     /// Bucket: the largest n_tokens.
     pub n_tokens: u32,
 }

@@ -5,6 +5,7 @@ use super::{Access, Case, Kernel, Slot, Variant};
 use super::{Bind, Caps, Matrix, MatrixPart, Step};
 
 /// Where x comes from.
+#[derive(Debug, Clone, Copy)]
 pub enum Input {
     /// f32 [n_tokens, stride] as it is.
     Plain {
@@ -55,10 +56,12 @@ pub struct Args<'a> {
     pub bias: Option<Bind>,
     /// Add to the old contents of `out` (residual) instead of overwriting them.
     pub accumulate: bool,
-    /// f32 [n_tokens, out_stride]; row r of the matrix goes to column r.
+    /// f32 [n_tokens, out_stride]; row r of the matrix goes to column out_column + r.
     pub out: Bind,
     /// Row stride of `out` in elements.
     pub out_stride: u32,
+    /// First column of `out` (an unfused v or up writes beside the others).
+    pub out_column: u32,
     /// Bucket: 1, 2, 4 or 8 tokens; rows >= state.n_tokens are left alone.
     pub n_tokens: u32,
     /// Take only row state.n_tokens - 1 of x and write row 0 of out (logits of the last position); `n_tokens` is 1.

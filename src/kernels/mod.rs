@@ -348,6 +348,33 @@ pub enum Activation {
     Relu,
 }
 
+impl Activation {
+    /// The flag that `shaders/lib/activation.wgsl` tests.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Activation::Silu => "SILU",
+            Activation::GeluTanh => "GELU_TANH",
+            Activation::Relu => "RELU",
+        }
+    }
+    /// The activation that a variant's flags name. Panics when there is none: a bug in the kernel file.
+    pub fn of(variant: &Variant) -> Activation {
+        let all = [Activation::Silu, Activation::GeluTanh, Activation::Relu];
+        all.into_iter().find(|a| variant.has(a.flag())).expect("an activation flag")
+    }
+    /// The function itself, for references.
+    pub fn apply(self, x: f64) -> f64 {
+        match self {
+            Activation::Silu => x / (1.0 + (-x).exp()),
+            Activation::GeluTanh => {
+                let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+                0.5 * x * (1.0 + u.tanh())
+            }
+            Activation::Relu => x.max(0.0),
+        }
+    }
+}
+
 /// The step state: one storage buffer of 8 words that kernels read and `sample` advances.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, bytemuck::Pod, bytemuck::Zeroable)]

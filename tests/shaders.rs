@@ -1,0 +1,187 @@
+//! Every variant that a plan can ask for, checked without a GPU: expands, parses, validates with only the features it
+//! declares, keeps to the limits of the base tier, and agrees with what its kernel file says about it.
+
+mod common;
+
+use lacewing::gpu::wgsl::{Host, SHADERS, expand};
+use lacewing::kernels::{Access, Kernel, Tier, Variant};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::{AddressSpace, StorageAccess, TypeInner};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// What every WebGPU adapter has.
+const MAX_STORAGE_BUFFERS: usize = 8;
+const MAX_WORKGROUP_BYTES: u32 = 16 << 10;
+const MAX_INVOCATIONS: u32 = 256;
+const MAX_UNIFORM_BYTES: u32 = 64 << 10;
+
+fn capabilities(variant: &Variant) -> Capabilities {
+    // pack2x16float, unpack2x16float and quantizeToF16 are core WGSL.
+    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    if variant.has("F16") {
+        capabilities |= Capabilities::SHADER_FLOAT16;
+    }
+    if variant.has("SUBGROUPS") {
+        capabilities |= Capabilities::SUBGROUP;
+    }
+    capabilities
+}
+
+/// Everything wrong with one variant.
+fn check(kernel: &dyn Kernel, variant: &Variant) -> Result<(), String> {
+    let text = expand(variant, Host::Naga).map_err(|e| e.to_string())?;
+    if expand(variant, Host::Naga).as_ref() != Ok(&text) {
+        return Err("expands differently the second time".into());
+    }
+    let module = naga::front::wgsl::parse_str(&text).map_err(|e| e.emit_to_string(&text))?;
+    Validator::new(ValidationFlags::all(), capabilities(variant))
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .validate(&module)
+        .map_err(|e| e.emit_to_string(&text))?;
+    check_interface(kernel, variant, &module)
+}
+
+fn check_interface(kernel: &dyn Kernel, variant: &Variant, module: &naga::Module) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    let [entry] = module.entry_points.as_slice() else {
+        return Err(format!("{} entry points, expected one", module.entry_points.len()));
+    };
+    if entry.stage != naga::ShaderStage::Compute || entry.name != "main" {
+        wrong.push(format!("the entry point is {:?} `{}`, expected compute `main`", entry.stage, entry.name));
+    }
+    let invocations: u32 = entry.workgroup_size.iter().product();
+    if invocations == 0 || invocations > MAX_INVOCATIONS {
+        wrong.push(format!("{invocations} invocations, expected 1..={MAX_INVOCATIONS}"));
+    }
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).map_err(|e| e.to_string())?;
+    let mut workgroup_bytes = 0u32;
+    let mut storage: Vec<(u32, Access)> = Vec::new();
+    let mut uniforms = 0;
+    for (_, global) in module.global_variables.iter() {
+        let name = global.name.as_deref().unwrap_or("?");
+        let at = global.binding.as_ref();
+        match global.space {
+            AddressSpace::WorkGroup => workgroup_bytes += layouter[global.ty].size.next_multiple_of(16),
+            AddressSpace::Uniform => {
+                uniforms += 1;
+                let ty = &module.types[global.ty];
+                let size = layouter[global.ty].size;
+                if at.is_none_or(|b| b.group != 0 || b.binding != 0) {
+                    wrong.push(format!("uniform `{name}` is at {at:?}, expected group 0, binding 0"));
+                }
+                if ty.name.as_deref() != Some("Params") || !matches!(ty.inner, TypeInner::Struct { .. }) {
+                    wrong.push(format!("uniform `{name}` has type {:?}, expected `struct Params`", ty.name));
+                }
+                if size as usize != kernel.params_bytes() {
+                    wrong.push(format!(
+                        "`struct Params` is {size} bytes in WGSL, {} in Rust (params_bytes)",
+                        kernel.params_bytes()
+                    ));
+                }
+                if size > MAX_UNIFORM_BYTES || size % 16 != 0 {
+                    wrong.push(format!("`struct Params` is {size} bytes, expected a multiple of 16 up to 64 KiB"));
+                }
+            }
+            AddressSpace::Storage { access } => {
+                let access = if access.contains(StorageAccess::STORE) { Access::ReadWrite } else { Access::Read };
+                match at {
+                    Some(b) if b.group == 0 => storage.push((b.binding, access)),
+                    _ => wrong.push(format!("storage buffer `{name}` is at {at:?}, expected group 0")),
+                }
+            }
+            AddressSpace::Private => {}
+            space => wrong.push(format!("`{name}` is in {space:?}, which no kernel may use")),
+        }
+    }
+    if uniforms != 1 {
+        wrong.push(format!("{uniforms} uniform buffers, expected one"));
+    }
+    storage.sort_by_key(|(binding, _)| *binding);
+    let expected: Vec<(u32, Access)> = (1..).zip(kernel.access(variant)).collect();
+    if storage != expected {
+        wrong.push(format!("storage bindings are {storage:?} in WGSL, {expected:?} in access()"));
+    }
+    if storage.len() > MAX_STORAGE_BUFFERS {
+        wrong.push(format!("{} storage buffers, at most {MAX_STORAGE_BUFFERS}", storage.len()));
+    }
+    if workgroup_bytes > MAX_WORKGROUP_BYTES {
+        wrong.push(format!("{workgroup_bytes} bytes of workgroup memory, at most {MAX_WORKGROUP_BYTES}"));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
+#[test]
+fn every_variant_is_valid() {
+    let mut failures = Vec::new();
+    let mut seen = HashSet::new();
+    for kernel in common::kernels() {
+        let before = seen.len();
+        for tier in Tier::EACH {
+            for case in kernel.cases(&common::caps_of(tier)) {
+                let step = &case.step;
+                if step.variant.stem != kernel.stem() {
+                    failures.push(format!("{}: a case has stem {}", kernel.stem(), step.variant.stem));
+                }
+                if step.params.len() != kernel.params_bytes() {
+                    failures.push(format!(
+                        "{}: a step has {} bytes of params, params_bytes() is {}",
+                        step.variant.name(),
+                        step.params.len(),
+                        kernel.params_bytes()
+                    ));
+                }
+                if !seen.insert(step.variant.clone()) {
+                    continue;
+                }
+                if let Err(why) = check(kernel, &step.variant) {
+                    failures.push(format!("{}: {why}", step.variant.name()));
+                }
+            }
+        }
+        if seen.len() == before {
+            failures.push(format!("{}: no cases", kernel.stem()));
+        }
+    }
+    println!("{} variants", seen.len());
+    let mut names: Vec<String> = seen.iter().map(Variant::name).collect();
+    names.sort();
+    names.dedup();
+    if names.len() != seen.len() {
+        failures.push("two variants share a name".into());
+    }
+    assert!(failures.is_empty(), "{} failures:\n\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// `shaders/<stem>.wgsl`, `src/kernels/<stem>.rs` and the registry entry come together or not at all.
+#[test]
+fn every_shader_has_its_kernel_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut stems: Vec<String> =
+        SHADERS.iter().map(|(name, _)| name.to_string()).filter(|name| !name.contains('/')).collect();
+    stems.extend(common::stems().iter().map(|s| s.to_string()));
+    for entry in std::fs::read_dir(root.join("src/kernels")).unwrap() {
+        let path = entry.unwrap().path();
+        let stem = path.file_stem().unwrap().to_str().unwrap().to_string();
+        let text = if path.is_file() { std::fs::read_to_string(&path).unwrap() } else { String::new() };
+        if text.contains("impl Kernel for") {
+            stems.push(stem);
+        }
+    }
+    stems.sort();
+    stems.dedup();
+    let mut missing = Vec::new();
+    for stem in &stems {
+        if !SHADERS.iter().any(|(name, _)| name == stem) {
+            missing.push(format!("{stem}: no shaders/{stem}.wgsl"));
+        }
+        if !root.join(format!("src/kernels/{stem}.rs")).is_file() {
+            missing.push(format!("{stem}: no src/kernels/{stem}.rs"));
+        }
+        if common::stems().iter().filter(|s| *s == stem).count() != 1 {
+            missing.push(format!("{stem}: not exactly once in kernels::ALL"));
+        }
+    }
+    assert!(!stems.is_empty() && missing.is_empty(), "{}", missing.join("\n"));
+}
