@@ -11,6 +11,7 @@ use crate::weights::Layout;
 pub mod attention_decode;
 pub mod attention_prefill;
 pub mod embed;
+mod fixture;
 pub mod gate_up;
 pub mod glu;
 pub mod matmul;
@@ -387,4 +388,11 @@ pub struct StepState {
     pub draws: u32,
     /// Reserved, zero.
     pub reserved: [u32; 5],
+}
+
+impl StepState {
+    /// The state in a binding.
+    pub fn from_words(words: &[u32]) -> StepState {
+        bytemuck::pod_read_unaligned(bytemuck::cast_slice(&words[..8]))
+    }
 }
