@@ -18,6 +18,8 @@ pub mod kernels;
 pub mod model;
 pub mod session;
 pub mod text;
+#[cfg(target_arch = "wasm32")]
+pub mod web;
 pub mod weights;
 
 pub use error::{Error, Result};
