@@ -91,9 +91,11 @@ pub(super) async fn find_adapter() -> Result<Found> {
         request_with_subgroups(&adapter).map_err(refused)?;
     }
     let info = get(&adapter, "info");
-    let facts: Vec<String> =
+    // Deno gives the ids of vendor and device as numbers.
+    let mut facts: Vec<String> =
         ["vendor", "architecture", "device", "description"].iter().map(|k| text(&info, k)).collect();
-    let name = facts.iter().filter(|s| !s.is_empty()).cloned().collect::<Vec<_>>().join(" ");
+    facts.retain(|fact| fact.contains(|c: char| !c.is_ascii_digit()));
+    let name = facts.join(" ");
     let lower = name.to_lowercase();
     let software = get(&adapter, "isFallbackAdapter").is_truthy()
         || get(&info, "isFallbackAdapter").is_truthy()
@@ -140,14 +142,15 @@ async fn hand_over(gpu: &JsValue, adapter: &JsValue) -> Result<wgpu::Adapter> {
 
 /// Runs `body` while `object[name]` is `value`.
 fn shadowed<T>(object: &JsValue, name: &str, value: &JsValue, body: impl FnOnce() -> T) -> T {
-    let own = object.unchecked_ref::<Object>().has_own_property(&name.into());
+    let own = Reflect::get_own_property_descriptor(object.unchecked_ref::<Object>(), &name.into());
+    let own = own.is_ok_and(|descriptor| !descriptor.is_undefined());
     let before = get(object, name);
     let _ = Reflect::set(object, &name.into(), value);
     let result = body();
     let _ = if own {
         Reflect::set(object, &name.into(), &before)
     } else {
-        Reflect::delete_property(object.unchecked_ref(), &name.into())
+        Reflect::delete_property(object.unchecked_ref::<Object>(), &name.into())
     };
     result
 }
