@@ -42,8 +42,8 @@ struct Params {
 
 const WG: u32 = 128;
 
-/// Builds the step.
-pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
+/// Builds the step: the same on every tier.
+pub fn step(_caps: &Caps, label: &str, args: &Args) -> Step {
     assert!(
         args.head_dim % 4 == 0 && args.n_rot % 2 == 0 && args.n_rot <= args.head_dim,
         "rope_kv needs head_dim {} in fours and n_rot {} even and no larger",
@@ -59,7 +59,7 @@ pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
     Step {
         kernel: &RopeKv,
         label: label.to_string(),
-        variant: Variant::new("rope_kv", caps)
+        variant: Variant::new("rope_kv", &Caps::BASE)
             .flag("KV_F32", args.kv_type == KvType::F32)
             .constant("WG", WG)
             .constant("HEAD_DIM", args.head_dim)
