@@ -26,7 +26,7 @@ struct Params {
     eps: f32,
     n_splits: u32,    // MERGE: splits allocated
     window: u32,      // MERGE: sliding window, 0xFFFFFFFF for none
-    reserved: u32,
+    out_column: u32,  // column of out for row 0 of the whole matrix
 }
 
 struct State {
@@ -116,7 +116,7 @@ fn x_quad(quad: u32) -> vec4<f32> {
 fn store(token: u32, row: u32, sum: vec4<f32>) {
     for (var i = 0u; i < 4u && row + i < params.rows; i++) {
         let r = params.row_start + row + i;
-        let at = token * params.out_stride + r;
+        let at = token * params.out_stride + params.out_column + r;
         var y = sum[i];
 #if BIAS
         y += bias[r];

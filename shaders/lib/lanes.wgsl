@@ -56,7 +56,8 @@ fn lanes_sum(value: Sums, tid: u32, sg: u32) -> Sums {
     workgroupBarrier();
     let first = ((tid / LANES) * LANES) >> span;
     var sum = lane_scratch[first];
-    for (var i = 1u; i < LANES >> span; i++) {
+    let parts = LANES >> span;
+    for (var i = 1u; i < parts; i++) {
         sum = add_sums(sum, lane_scratch[first + i]);
     }
 #else

@@ -10,12 +10,14 @@ use crate::weights::Layout;
 
 pub mod attention_decode;
 pub mod attention_prefill;
+pub mod common;
 pub mod embed;
 pub mod gate_up;
 pub mod glu;
 pub mod matmul;
 pub mod matvec;
 pub mod qkv;
+pub mod reference;
 pub mod rms_norm;
 pub mod rope_kv;
 pub mod sample;
@@ -387,4 +389,11 @@ pub struct StepState {
     pub draws: u32,
     /// Reserved, zero.
     pub reserved: [u32; 5],
+}
+
+impl StepState {
+    /// The state in the words of its binding.
+    pub fn of(words: &[u32]) -> StepState {
+        bytemuck::pod_read_unaligned(bytemuck::cast_slice(&words[..8]))
+    }
 }
