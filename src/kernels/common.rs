@@ -138,6 +138,11 @@ pub fn spiky_rows(rows: u32, cols: u32, stride: u32, seed: u64) -> Vec<f32> {
     x
 }
 
+/// Layouts to test: all, but one where `caps` has f16 types, which change no text that `variant` names.
+pub fn test_layouts(caps: &Caps) -> &'static [Layout] {
+    if caps.f16 { &[Layout::Ga6K] } else { Layout::ALL }
+}
+
 /// Columns of test matrices: tiny, unaligned (for layouts without blocks), and about real.
 pub fn test_cols(layout: Layout) -> [u32; 3] {
     match layout {

@@ -1,5 +1,3 @@
-//! NOTE TO THE WRITER OF THE MAT-VEC KERNELS: matmul (rs + wgsl) has been given to someone else (branch `gemm`). Do not write it.
-//! Order for you: hand over matvec + embed NOW (commit, merge to main), then gate_up, then qkv. Others wait for them.
 //! Y = X W^T (+ bias) (+ Y): tiled GEMM with the dequantisation fused, for 9 tokens and more.
 
 use super::{Access, Case, Kernel, Slot, Variant};

@@ -188,7 +188,7 @@ impl Kernel for MatVec {
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
         let p: Params = bytemuck::pod_read_unaligned(params);
         let layout = variant.layout.expect("matvec has a layout");
-        let state = StepState::of(io[3].words());
+        let state = StepState::from_words(io[3].words());
         let cols = p.cols as usize;
         let tokens = if variant.has("LAST_ROW") { state.n_tokens.min(1) } else { state.n_tokens.min(variant.get("M")) };
         for token in 0..tokens {
@@ -220,7 +220,7 @@ impl Kernel for MatVec {
 
     fn cases(&self, caps: &Caps) -> Vec<Case> {
         let mut cases = Vec::new();
-        for &layout in Layout::ALL {
+        for &layout in common::test_layouts(caps) {
             let [tiny, odd, real] = common::test_cols(layout);
             let base = Shape { layout, rows: 5, cols: tiny, ..Shape::default() };
             let mut add = |shape: Shape| cases.push(shape.case(caps));

@@ -12,6 +12,7 @@ pub mod attention_decode;
 pub mod attention_prefill;
 pub mod common;
 pub mod embed;
+mod fixture;
 pub mod gate_up;
 pub mod glu;
 pub mod matmul;
@@ -279,6 +280,8 @@ pub enum OutputKind {
     U32,
     /// The first read-write binding is f32, the others are pairs of f16 (qkv and rope_kv with an f16 cache).
     F32ThenF16,
+    /// The first read-write binding is integers, the others are f32 (embed).
+    U32ThenF32,
 }
 
 /// All kernels.
@@ -392,8 +395,8 @@ pub struct StepState {
 }
 
 impl StepState {
-    /// The state in the words of its binding.
-    pub fn of(words: &[u32]) -> StepState {
+    /// The state in a binding.
+    pub fn from_words(words: &[u32]) -> StepState {
         bytemuck::pod_read_unaligned(bytemuck::cast_slice(&words[..8]))
     }
 }
