@@ -3,6 +3,7 @@
 //! A workgroup decodes a tile of weights once per 32 columns into workgroup memory and uses it for all tokens of its
 //! tile. Sums are f32 in registers; nothing depends on f16 or subgroups, so all tiers run the same text.
 
+use super::common::WeightParams;
 use super::fixture::{Fixture, Rng};
 use super::{Access, Bind, Caps, Case, Kernel, Matrix, MatrixPart, OutputKind, Slot, Step, StepState, Variant};
 use super::{Tier, reference};
@@ -38,9 +39,7 @@ pub struct Args<'a> {
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
-    chunks: u32,
-    scale_words: u32,
-    scale_base: u32,
+    weights: WeightParams,
     cols: u32,
     rows: u32,
     x_stride4: u32,
@@ -102,9 +101,7 @@ pub fn step(caps: &Caps, label: &str, args: &Args<'_>) -> Step {
     let grid = tile.grid(args.n_tokens, rows);
     assert!(grid[1] <= 65_535, "matmul: {rows} rows in one part are too many for one dispatch");
     let params = Params {
-        chunks: layout.row_code_words(cols) / 4,
-        scale_words: layout.scale_words(cols),
-        scale_base: rows * layout.row_high_words(cols),
+        weights: WeightParams::new(layout, rows, cols),
         cols,
         rows,
         x_stride4: args.x_stride / 4,
