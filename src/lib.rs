@@ -14,6 +14,7 @@ pub mod error;
 pub mod execute;
 pub mod formats;
 pub mod gpu;
+pub mod inspect;
 pub mod kernels;
 pub mod model;
 pub mod session;
