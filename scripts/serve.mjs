@@ -22,7 +22,7 @@ export const POLICY =
   "form-action 'none'; base-uri 'none'";
 
 /**
- * Serves directories: `mounts` maps a URL prefix that ends in "/" to a directory, the longest prefix wins.
+ * Serves `mounts`: URL prefix that ends in "/" -> directory, or URL -> file; the longest prefix wins.
  * Resolves to { url, close } once the server listens. Port 0 is any free one.
  */
 export function serve(mounts, { port = 0, host = "127.0.0.1" } = {}) {
@@ -55,7 +55,7 @@ async function answer(request, response, prefixes, mounts) {
   if (!prefix || path.includes("\0")) return end(response, 404);
   const root = normalize(mounts[prefix]);
   const file = normalize(join(root, path.slice(prefix.length)));
-  if (!file.startsWith(root.endsWith(sep) ? root : root + sep)) return end(response, 404);
+  if (file !== root && !file.startsWith(root.endsWith(sep) ? root : root + sep)) return end(response, 404);
   const info = await stat(file).catch(() => undefined);
   if (!info?.isFile()) return end(response, 404);
 
