@@ -53,8 +53,14 @@ impl Flags {
 /// Builds `pkg/dist` and `www/dist`.
 pub fn run(flags: &Flags) -> Result<(), String> {
     let dist = root().join("pkg/dist");
-    fs::create_dir_all(&dist).map_err(|e| format!("cannot create {}: {e}", dist.display()))?;
     if !flags.only_js {
+        // Nothing of a file that is gone from the sources may reach the package.
+        for old in [&dist, &root().join("www/dist")] {
+            if old.exists() {
+                fs::remove_dir_all(old).map_err(|e| format!("cannot empty {}: {e}", old.display()))?;
+            }
+        }
+        fs::create_dir_all(&dist).map_err(|e| format!("cannot create {}: {e}", dist.display()))?;
         build_wasm(&dist)?;
     }
     let tsc = tool("node_modules/typescript/bin/tsc")?;
