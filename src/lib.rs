@@ -10,6 +10,7 @@
 //! gpu/execute, execute/cpu -> kernels ; kernels -> weights ; weights -> formats ; everything -> error.
 
 pub mod cache;
+pub mod clock;
 pub mod error;
 pub mod execute;
 pub mod formats;

@@ -10,6 +10,7 @@ use crate::weights::Layout;
 
 pub mod attention_decode;
 pub mod attention_prefill;
+pub mod bandwidth;
 pub mod embed;
 pub mod gate_up;
 pub mod glu;
@@ -293,6 +294,7 @@ pub static ALL: &[&dyn Kernel] = &[
     &glu::Glu,
     &sample_reduce::SampleReduce,
     &sample::Sample,
+    &bandwidth::Bandwidth,
 ];
 
 /// A contiguous range of rows of a weight matrix, in one pair of buffers (see `weights` for the words).
