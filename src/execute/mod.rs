@@ -1,10 +1,12 @@
 //! Running a list of steps. Two executors, one contract: [`cpu`] with the references, `gpu::execute` with WebGPU.
 
+pub mod bisect;
+pub mod compare;
 pub mod cpu;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::formats::source::LocalFuture;
-use crate::kernels::{BufferId, Caps, Step};
+use crate::kernels::{Access, BufferId, Caps, Step};
 
 /// What a buffer is for; the GPU executor picks usages from it and statistics are kept per use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,4 +82,59 @@ pub trait Executor {
     fn run_step(&mut self, plan: PlanId, index: usize) -> Result<()>;
     /// Counters since creation.
     fn counters(&self) -> Counters;
+}
+
+/// Checks that `offset..offset + bytes` is whole words and lies within a buffer of `len` bytes.
+pub fn check_range(offset: u64, bytes: u64, len: u64) -> Result<()> {
+    if offset % 4 != 0 || bytes % 4 != 0 {
+        return Err(Error::BadRequest(format!("Expected whole words, found {bytes} bytes at offset {offset}.")));
+    }
+    if offset.checked_add(bytes).is_none_or(|end| end > len) {
+        return Err(Error::BadRequest(format!("{bytes} bytes at offset {offset} do not fit a buffer of {len} bytes.")));
+    }
+    Ok(())
+}
+
+/// Checks what both executors rely on: sizes, alignment and limits of the bindings, and that nothing is bound both for
+/// reading and for writing. `len_of` gives the bytes of a live buffer.
+pub fn check_step(step: &Step, access: &[Access], caps: &Caps, len_of: &dyn Fn(BufferId) -> Option<u64>) -> Result<()> {
+    let wrong = |what: String| Error::BadRequest(format!("Step {}: {what}.", step.label));
+    if step.bindings.len() != access.len() {
+        return Err(wrong(format!("{} bindings, expected {}", step.bindings.len(), access.len())));
+    }
+    if step.params.len() != step.kernel.params_bytes() || step.params.len() % 16 != 0 {
+        let expected = step.kernel.params_bytes();
+        return Err(wrong(format!("{} bytes of params, expected {expected}, a multiple of 16", step.params.len())));
+    }
+    for (i, (bind, usage)) in step.bindings.iter().zip(access).enumerate() {
+        let Some(len) = len_of(bind.buffer) else {
+            return Err(wrong(format!("binding {} is a buffer that was freed", i + 1)));
+        };
+        if bind.bytes == 0 || bind.offset % 256 != 0 {
+            return Err(wrong(format!(
+                "binding {} has {} bytes at offset {}, expected some at a multiple of 256",
+                i + 1,
+                bind.bytes,
+                bind.offset
+            )));
+        }
+        check_range(bind.offset, bind.bytes, len).map_err(|e| wrong(format!("binding {}: {e}", i + 1)))?;
+        if bind.bytes > caps.max_binding_bytes {
+            return Err(Error::LimitExceeded(format!(
+                "Step {}: binding {} has {} bytes, this device allows {} per binding.",
+                step.label,
+                i + 1,
+                bind.bytes,
+                caps.max_binding_bytes
+            )));
+        }
+        for (j, (other, other_usage)) in step.bindings.iter().zip(access).enumerate().take(i) {
+            let overlap = bind.offset < other.offset + other.bytes && other.offset < bind.offset + bind.bytes;
+            let both_write = *usage == Access::ReadWrite && *other_usage == Access::ReadWrite;
+            if bind.buffer == other.buffer && (usage != other_usage || (both_write && overlap)) {
+                return Err(wrong(format!("bindings {} and {} share a buffer that is written", j + 1, i + 1)));
+            }
+        }
+    }
+    Ok(())
 }

@@ -12,6 +12,7 @@ pub mod attention_decode;
 pub mod attention_prefill;
 pub mod bandwidth;
 pub mod embed;
+mod fixture;
 pub mod gate_up;
 pub mod glu;
 pub mod matmul;
@@ -389,4 +390,11 @@ pub struct StepState {
     pub draws: u32,
     /// Reserved, zero.
     pub reserved: [u32; 5],
+}
+
+impl StepState {
+    /// The state in a binding.
+    pub fn from_words(words: &[u32]) -> StepState {
+        bytemuck::pod_read_unaligned(bytemuck::cast_slice(&words[..8]))
+    }
 }

@@ -1,7 +1,7 @@
 //! out[t] = x[t] * rsqrt(mean(x[t]^2) + eps) * weight, for t < state.n_tokens (prefill).
 
-use super::{Access, Case, Kernel, Slot, Variant};
-use super::{Bind, Caps, Step};
+use super::fixture::{Fixture, Rng};
+use super::{Access, Bind, Caps, Case, Kernel, OutputKind, Slot, Step, StepState, Variant};
 
 /// What to do.
 pub struct Args {
@@ -13,9 +13,9 @@ pub struct Args {
     pub out: Bind,
     /// `StepState`
     pub state: Bind,
-    /// Columns.
+    /// Columns, a multiple of 4.
     pub d_model: u32,
-    /// Row stride of x and out in elements.
+    /// Row stride of x and out in elements, a multiple of 4.
     pub stride: u32,
     /// rms_norm_eps
     pub eps: f32,
@@ -23,9 +23,37 @@ pub struct Args {
     pub n_tokens: u32,
 }
 
-/// Builds the step.
-pub fn step(_caps: &Caps, _label: &str, _args: &Args) -> Step {
-    todo!()
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    columns4: u32,
+    stride4: u32,
+    eps: f32,
+    inv_columns: f32,
+}
+
+/// Builds the step. One small workgroup per token: a wide one spends its time in barriers.
+pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
+    assert!(
+        args.d_model % 4 == 0 && args.stride % 4 == 0,
+        "rms_norm needs d_model {} and stride {} in fours",
+        args.d_model,
+        args.stride
+    );
+    let params = Params {
+        columns4: args.d_model / 4,
+        stride4: args.stride / 4,
+        eps: args.eps,
+        inv_columns: 1.0 / args.d_model as f32,
+    };
+    Step {
+        kernel: &RmsNorm,
+        label: label.to_string(),
+        variant: Variant::new("rms_norm", caps).constant("WG", 128),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        bindings: vec![args.x, args.weight, args.state, args.out],
+        grid: [args.n_tokens, 1, 1],
+    }
 }
 
 /// The kernel.
@@ -36,15 +64,46 @@ impl Kernel for RmsNorm {
         "rms_norm"
     }
     fn access(&self, _variant: &Variant) -> Vec<Access> {
-        todo!()
+        vec![Access::Read, Access::Read, Access::Read, Access::ReadWrite]
     }
     fn params_bytes(&self) -> usize {
-        todo!()
+        size_of::<Params>()
     }
-    fn reference(&self, _variant: &Variant, _params: &[u8], _io: &mut [Slot<'_>]) {
-        todo!()
+    fn reference(&self, _variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
+        let p: Params = bytemuck::pod_read_unaligned(params);
+        let [x, weight, state, out] = io else { panic!("rms_norm has 4 bindings") };
+        let (d_model, stride) = (4 * p.columns4 as usize, 4 * p.stride4 as usize);
+        for t in 0..StepState::from_words(state.words()).n_tokens as usize {
+            let row = &x.f32s()[t * stride..][..d_model];
+            let mean = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>() / d_model as f64;
+            let gain = 1.0 / (mean + f64::from(p.eps)).sqrt();
+            for (c, &v) in row.iter().enumerate() {
+                out.f32s_mut()[t * stride + c] = (f64::from(v) * gain * f64::from(weight.f32s()[c])) as f32;
+            }
+        }
     }
-    fn cases(&self, _caps: &super::Caps) -> Vec<Case> {
-        todo!()
+    fn cases(&self, caps: &Caps) -> Vec<Case> {
+        // d_model, stride, tokens, bucket
+        let shapes = [(4, 4, 1, 1), (100, 104, 3, 4), (128, 128, 2, 2), (576, 576, 5, 8), (2048, 2080, 2, 2)];
+        shapes
+            .map(|(d_model, stride, tokens, bucket)| {
+                let mut f = Fixture::default();
+                let mut rng = Rng::new(u64::from(d_model));
+                let mut x = rng.spiky((bucket * stride) as usize);
+                x[..d_model as usize].fill(1e-4); // eps matters in the first row
+                let args = Args {
+                    x: f.f32s(&x),
+                    weight: f.f32s(&rng.spiky(d_model as usize)),
+                    out: f.output((bucket * stride) as usize),
+                    state: f.state(7, tokens),
+                    d_model,
+                    stride,
+                    eps: 1e-5,
+                    n_tokens: bucket,
+                };
+                // f32 throughout; inverseSqrt is good to 2 ULP
+                f.case(step(caps, "rms_norm", &args), OutputKind::F32, 1e-7, 4e-6)
+            })
+            .into()
     }
 }

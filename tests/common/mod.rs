@@ -26,3 +26,9 @@ pub fn kernels() -> Vec<&'static dyn Kernel> {
 pub fn stems() -> Vec<&'static str> {
     ALL.iter().map(|k| k.stem()).collect()
 }
+
+/// A GPU restricted to `tier` (lavapipe in CI). Panics without an adapter: a GPU test that runs nothing must not pass.
+pub fn gpu(tier: Option<Tier>) -> lacewing::gpu::Gpu {
+    let options = lacewing::gpu::GpuOptions { tier, allow_software: true, ..Default::default() };
+    pollster::block_on(lacewing::gpu::Gpu::new(options)).unwrap_or_else(|e| panic!("no GPU for this test: {e}"))
+}

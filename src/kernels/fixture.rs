@@ -1,0 +1,99 @@
+//! Building blocks of test cases: seeded spiky inputs, sentinel-filled outputs, buffers numbered as they are added.
+
+use super::{Bind, BufferId, Case, KvType, OutputKind, Step, StepState};
+
+/// What outputs hold before a kernel runs: finite as f32 (2.3e7) and as two f16 (15.4).
+pub(super) const SENTINEL: u32 = 0x4BAD_4BAD;
+
+/// Words that an output buffer has beyond what its kernel may write.
+const MARGIN: usize = 8;
+
+/// A seeded generator (splitmix64).
+pub(super) struct Rng(u64);
+
+impl Rng {
+    /// A generator; equal seeds give equal sequences.
+    pub fn new(seed: u64) -> Rng {
+        Rng(seed ^ 0x5851_F42D_4C95_7F2D)
+    }
+    /// 32 random bits.
+    pub fn word(&mut self) -> u32 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 32) as u32
+    }
+    /// Uniform in 0..1.
+    pub fn unit(&mut self) -> f32 {
+        (self.word() >> 8) as f32 / (1 << 24) as f32
+    }
+    /// Roughly normal, standard deviation 1.
+    pub fn normal(&mut self) -> f32 {
+        (0..12).map(|_| self.unit()).sum::<f32>() - 6.0
+    }
+    /// Normal values with one in 61 about 16 times as large, as activations have.
+    pub fn spiky(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.normal() * if self.word() % 61 == 0 { 16.0 } else { 1.0 }).collect()
+    }
+}
+
+/// Collects the buffers of one case.
+#[derive(Default)]
+pub(super) struct Fixture {
+    buffers: Vec<Vec<u32>>,
+}
+
+impl Fixture {
+    /// A buffer with these words.
+    pub fn words(&mut self, words: Vec<u32>) -> Bind {
+        let bind = Bind { buffer: BufferId(self.buffers.len() as u32), offset: 0, bytes: 4 * words.len() as u64 };
+        self.buffers.push(words);
+        bind
+    }
+    /// A buffer with these numbers.
+    pub fn f32s(&mut self, values: &[f32]) -> Bind {
+        self.words(bytemuck::cast_slice(values).to_vec())
+    }
+    /// A buffer with these numbers and a margin of sentinels, for buffers that are read and written.
+    pub fn f32s_with_margin(&mut self, values: &[f32]) -> Bind {
+        let mut words: Vec<u32> = bytemuck::cast_slice(values).to_vec();
+        words.resize(words.len() + MARGIN, SENTINEL);
+        self.words(words)
+    }
+    /// A KV cache with these values (rounded to f16 where the type says so).
+    pub fn cache(&mut self, kv_type: KvType, values: &[f32]) -> Bind {
+        match kv_type {
+            KvType::F32 => self.f32s(values),
+            KvType::F16 => {
+                self.words(values.as_chunks::<2>().0.iter().map(|&[lo, hi]| pack_f16(lo.into(), hi.into())).collect())
+            }
+        }
+    }
+    /// An output of `n` words, and the margin.
+    pub fn output(&mut self, n: usize) -> Bind {
+        self.words(vec![SENTINEL; n + MARGIN])
+    }
+    /// A step state.
+    pub fn state(&mut self, position: u32, n_tokens: u32) -> Bind {
+        let state = StepState { position, n_tokens, ..StepState::default() };
+        self.words(bytemuck::cast_slice(&[state]).to_vec())
+    }
+    /// The case.
+    pub fn case(self, step: Step, output: OutputKind, atol: f32, rtol: f32) -> Case {
+        Case { step, buffers: self.buffers, atol, rtol, output }
+    }
+}
+
+/// Two f16 in a word, the first in the low half; beyond the range of f16 the largest of its sign.
+pub(super) fn pack_f16(lo: f64, hi: f64) -> u32 {
+    let bits = |x: f64| u32::from(half::f16::from_f64(x.clamp(-65504.0, 65504.0)).to_bits());
+    bits(lo) | bits(hi) << 16
+}
+
+/// Element `i` of a KV cache.
+pub(super) fn cache_value(words: &[u32], kv_type: KvType, i: usize) -> f64 {
+    match kv_type {
+        KvType::F32 => f32::from_bits(words[i]).into(),
+        KvType::F16 => half::f16::from_bits((words[i / 2] >> (16 * (i % 2))) as u16).into(),
+    }
+}
