@@ -6,8 +6,8 @@
 //! `session` drives it: prompt -> ids (`text`) -> prefill -> decode -> pieces of text.
 //!
 //! Layers (each may use those to its right; `tests/layering.rs` checks it):
-//! bin, web -> session -> {text, decode, cache, model} ; model -> {kernels, weights, formats} ;
-//! gpu/execute, execute/cpu -> kernels ; kernels -> weights ; weights -> formats ; everything -> error.
+//! bin, web -> session -> {text, cache, model} ; {cache, model} -> execute (the trait) ; text -> formats ;
+//! gpu -> execute -> kernels -> weights -> formats ; bin, web -> gpu ; everything -> error.
 
 pub mod cache;
 pub mod clock;

@@ -140,14 +140,15 @@ async fn hand_over(gpu: &JsValue, adapter: &JsValue) -> Result<wgpu::Adapter> {
 
 /// Runs `body` while `object[name]` is `value`.
 fn shadowed<T>(object: &JsValue, name: &str, value: &JsValue, body: impl FnOnce() -> T) -> T {
-    let own = object.unchecked_ref::<Object>().has_own_property(&name.into());
+    let own = Reflect::get_own_property_descriptor(object.unchecked_ref::<Object>(), &name.into());
+    let own = own.is_ok_and(|descriptor| !descriptor.is_undefined());
     let before = get(object, name);
     let _ = Reflect::set(object, &name.into(), value);
     let result = body();
     let _ = if own {
         Reflect::set(object, &name.into(), &before)
     } else {
-        Reflect::delete_property(object.unchecked_ref(), &name.into())
+        Reflect::delete_property(object.unchecked_ref::<Object>(), &name.into())
     };
     result
 }

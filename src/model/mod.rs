@@ -1,6 +1,16 @@
 //! What a model is (`spec`), which ones are known (`archs`), where its weights go (`load`) and what it computes (`plan`).
+//!
+//! `open` reads the small files and the tensor headers; `config` and `gguf_config` turn either dialect into an
+//! [`config::ArchInfo`]; `build` makes a [`spec::ModelSpec`] of it and of the tensors' shapes.
 
+pub mod archs;
+pub mod build;
+pub mod config;
+mod gguf_config;
 pub mod load;
+pub mod open;
 pub mod plan;
+mod placer;
 pub mod rope;
 pub mod spec;
+pub mod upload;

@@ -1,1 +1,11 @@
 //! Text <-> token ids: tokenizer, chat template, incremental detokenizer.
+
+pub mod chat;
+mod gguf;
+mod pretokenizer;
+mod spm;
+pub mod stream;
+pub mod tokenizer;
+
+pub use stream::Detokenizer;
+pub use tokenizer::Tokenizer;

@@ -1,0 +1,140 @@
+//! GGUF metadata -> [`ArchInfo`] (keys: weights.md A1.5, runtime.md E0.4).
+
+use super::archs::Arch;
+use super::config::{ArchInfo, PerLayer, RopeInfo, sorted};
+use crate::error::{Error, Result};
+use crate::formats::gguf::{Metadata, Value};
+
+/// Texts of tokens that end a turn in models whose metadata names only one of them (as llama.cpp knows them).
+const END_TEXTS: &[&str] = &[
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<EOT>",
+    "_<EOT>",
+    "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
+];
+
+/// `tokenizer.ggml.token_type` of control tokens.
+const CONTROL: i64 = 3;
+
+impl ArchInfo {
+    /// Reads GGUF metadata.
+    pub fn from_gguf(meta: &Metadata) -> Result<ArchInfo> {
+        let arch = meta
+            .str("general.architecture")
+            .ok_or_else(|| Error::BadFile("the GGUF has no general.architecture: it does not hold a model".into()))?;
+        if let Some(kind) = meta.str("general.type").filter(|t| *t != "model") {
+            return Err(Error::UnsupportedFormat(format!(
+                "this GGUF holds a part of another model (general.type is {kind}): open the model's own GGUF"
+            )));
+        }
+        let key = |k: &str| format!("{arch}.{k}");
+        let int = |k: &str| whole(meta, &key(k));
+        let per_layer = |k: &str| per_layer(meta, &key(k));
+        let float = |k: &str| meta.f64(&key(k));
+        let head_dim = int("attention.key_length")?;
+        if let (Some(k), Some(v)) = (head_dim, int("attention.value_length")?)
+            && k != v
+        {
+            return Err(Error::UnsupportedModel(format!(
+                "keys of {k} and values of {v} dimensions per head are not supported yet: both must be equal"
+            )));
+        }
+        let tokens = meta.strings("tokenizer.ggml.tokens").map(|t| u32::try_from(t.len()).unwrap_or(u32::MAX));
+        Ok(ArchInfo {
+            model_type: arch.to_string(),
+            gguf: true,
+            arch: Arch::by_gguf(arch),
+            n_layers: int("block_count")?,
+            d_model: int("embedding_length")?,
+            n_heads: per_layer("attention.head_count")?,
+            n_kv_heads: per_layer("attention.head_count_kv")?,
+            head_dim,
+            d_ff: per_layer("feed_forward_length")?,
+            vocab_size: int("vocab_size")?.or(tokens),
+            n_experts: int("expert_count")?.unwrap_or(0),
+            n_experts_per_token: int("expert_used_count")?.unwrap_or(0),
+            d_ff_expert: int("expert_feed_forward_length")?,
+            context_length: float("context_length").filter(|n| *n >= 0.0).map(|n| n.min(1e9) as u32),
+            norm_eps: float("attention.layer_norm_rms_epsilon").or(float("attention.layer_norm_epsilon")),
+            ropes: vec![rope(meta, arch)],
+            n_rot: int("rope.dimension_count")?,
+            window: int("attention.sliding_window")?.filter(|w| *w > 0),
+            attention_scale: float("attention.scale").filter(|s| *s != 0.0),
+            eos_ids: eos_ids(meta),
+            ..ArchInfo::default()
+        })
+    }
+}
+
+fn rope(meta: &Metadata, arch: &str) -> RopeInfo {
+    let float = |k: &str| meta.f64(&format!("{arch}.rope.{k}"));
+    let factor = float("scaling.factor").or(float("scale_linear")).filter(|f| *f != 0.0);
+    let kind = meta.str(&format!("{arch}.rope.scaling.type"));
+    RopeInfo {
+        // A factor without a type is linear (llama.cpp's default); a factor of 1 changes nothing.
+        kind: match (kind, factor) {
+            (Some("linear"), None) | (None, None) => "none".into(),
+            (Some(kind), _) => kind.to_string(),
+            (None, Some(_)) => "linear".into(),
+        },
+        theta: float("freq_base"),
+        factor,
+        original: float("scaling.original_context_length"),
+        ..RopeInfo::default()
+    }
+}
+
+fn eos_ids(meta: &Metadata) -> Vec<u32> {
+    let named = ["eos", "eot", "eom"].iter().filter_map(|k| meta.u32(&format!("tokenizer.ggml.{k}_token_id")));
+    let mut ids: Vec<u32> = named.collect();
+    if let (Some(tokens), Some(types)) = (meta.strings("tokenizer.ggml.tokens"), meta.ints("tokenizer.ggml.token_type"))
+    {
+        let control = tokens.iter().zip(types).enumerate().filter(|(_, (_, kind))| **kind == CONTROL);
+        ids.extend(control.filter(|(_, (t, _))| END_TEXTS.contains(&t.as_str())).map(|(i, _)| i as u32));
+    }
+    sorted(ids)
+}
+
+fn wrong(key: &str, value: &Value, expected: &str) -> Error {
+    let found = match value {
+        Value::Int(i) => i.to_string(),
+        Value::Float(f) => f.to_string(),
+        Value::Bool(b) => b.to_string(),
+        Value::String(_) => "a text".into(),
+        Value::Ints(_) | Value::Floats(_) | Value::Bools(_) | Value::Strings(_) => "a list".into(),
+    };
+    Error::BadFile(format!("GGUF metadata: {key} is {found}, expected {expected}"))
+}
+
+fn whole(meta: &Metadata, key: &str) -> Result<Option<u32>> {
+    match meta.get(key) {
+        None => Ok(None),
+        Some(Value::Int(i)) if u32::try_from(*i).is_ok() => Ok(Some(*i as u32)),
+        // Some converters write the same number once per layer.
+        Some(Value::Ints(list)) if list.windows(2).all(|w| w[0] == w[1]) && !list.is_empty() => {
+            Ok(Some(u32::try_from(list[0]).map_err(|_| wrong(key, &Value::Int(list[0].into()), "a whole number"))?))
+        }
+        Some(other) => Err(wrong(key, other, "a whole number")),
+    }
+}
+
+fn per_layer(meta: &Metadata, key: &str) -> Result<Option<PerLayer>> {
+    match meta.get(key) {
+        Some(Value::Ints(list)) => {
+            let numbers: Option<Vec<u32>> = list.iter().map(|i| u32::try_from(*i).ok()).collect();
+            let numbers = numbers.ok_or_else(|| {
+                Error::BadFile(format!("GGUF metadata: {key} has a negative or huge number, expected whole numbers"))
+            })?;
+            Ok(Some(PerLayer::Each(numbers)))
+        }
+        _ => Ok(whole(meta, key)?.map(PerLayer::All)),
+    }
+}

@@ -1,0 +1,259 @@
+//! Opens a model: decides what it is, reads its small files and the headers of its tensors, no weights.
+
+use super::archs::{Dialect, ROPE_FREQS};
+use super::build::{build, supported};
+use super::config::{ArchInfo, ids, parse_json, sorted};
+use super::spec::ModelSpec;
+use crate::error::{Error, Result};
+use crate::formats::gguf::Metadata;
+use crate::formats::source::Files;
+use crate::formats::{DType, TensorFile};
+use serde_json::Value;
+
+/// Largest config.json and the like.
+const MAX_CONFIG: u64 = 8 << 20;
+/// Largest tokenizer.json: those of 262144 tokens have 33 MB.
+const MAX_TOKENIZER: u64 = 64 << 20;
+
+/// How the makers of a model want tokens drawn (generation_config.json or `general.sampling.*`).
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct GenerationDefaults {
+    /// 0 when the file says `do_sample: false`; 1 when it says true and no temperature.
+    pub temperature: Option<f32>,
+    /// Candidates kept.
+    pub top_k: Option<u32>,
+    /// Probability mass kept.
+    pub top_p: Option<f32>,
+    /// Share of the best probability that a candidate needs.
+    pub min_p: Option<f32>,
+    /// Penalty of tokens seen before.
+    pub repetition_penalty: Option<f32>,
+    /// `do_sample`
+    pub do_sample: Option<bool>,
+}
+
+impl GenerationDefaults {
+    /// From generation_config.json; values of a wrong type or range are left out: they are only defaults.
+    pub fn from_json(v: &Value) -> GenerationDefaults {
+        let float =
+            |k: &str, ok: fn(f64) -> bool| v.get(k).and_then(Value::as_f64).filter(|f| ok(*f)).map(|f| f as f32);
+        let do_sample = v.get("do_sample").and_then(Value::as_bool);
+        let temperature = float("temperature", |t| (0.0..=100.0).contains(&t));
+        GenerationDefaults {
+            temperature: match do_sample {
+                Some(false) => Some(0.0),
+                Some(true) => temperature.or(Some(1.0)),
+                None => temperature,
+            },
+            top_k: v.get("top_k").and_then(Value::as_u64).and_then(|k| u32::try_from(k).ok()),
+            top_p: float("top_p", |p| p > 0.0 && p <= 1.0),
+            min_p: float("min_p", |p| (0.0..=1.0).contains(&p)),
+            repetition_penalty: float("repetition_penalty", |p| p > 0.0 && p <= 100.0),
+            do_sample,
+        }
+    }
+
+    /// From GGUF metadata.
+    pub fn from_gguf(meta: &Metadata) -> GenerationDefaults {
+        let mut map = serde_json::Map::new();
+        for (key, gguf) in
+            [("temperature", "temp"), ("top_p", "top_p"), ("min_p", "min_p"), ("repetition_penalty", "penalty_repeat")]
+        {
+            if let Some(v) = meta.f64(&format!("general.sampling.{gguf}")) {
+                map.insert(key.into(), v.into());
+            }
+        }
+        if let Some(k) = meta.u32("general.sampling.top_k") {
+            map.insert("top_k".into(), k.into());
+        }
+        GenerationDefaults::from_json(&Value::Object(map))
+    }
+}
+
+/// Everything about a model except its weights.
+pub struct ModelFiles {
+    /// What it computes.
+    pub spec: ModelSpec,
+    /// What it says about itself.
+    pub info: ArchInfo,
+    /// Where its weights lie.
+    pub tensors: TensorFile,
+    /// GGUF metadata.
+    pub gguf: Option<Metadata>,
+    /// config.json
+    pub config: Option<Value>,
+    /// tokenizer.json, unparsed.
+    pub tokenizer_json: Option<Vec<u8>>,
+    /// tokenizer_config.json
+    pub tokenizer_config: Option<Value>,
+    /// special_tokens_map.json
+    pub special_tokens_map: Option<Value>,
+    /// chat_template.jinja
+    pub chat_template_jinja: Option<String>,
+    /// How to draw tokens unless told otherwise.
+    pub generation: GenerationDefaults,
+    /// Tokens that end a reply: the union of all files that name some.
+    pub eos_ids: Vec<u32>,
+}
+
+/// What kind of thing the caller named.
+enum Kind {
+    Gguf,
+    Directory,
+}
+
+/// Opens a GGUF (`Files::main` names it) or a Hugging Face directory.
+pub async fn open(files: &dyn Files) -> Result<ModelFiles> {
+    match kind(files).await? {
+        Kind::Gguf => open_gguf(files).await,
+        Kind::Directory => open_directory(files).await,
+    }
+}
+
+/// What a model says about itself, also when it is not supported. Reads no tensors of a directory.
+pub async fn describe(files: &dyn Files) -> Result<ArchInfo> {
+    match kind(files).await? {
+        Kind::Gguf => ArchInfo::from_gguf(&gguf::read(files).await?.0),
+        Kind::Directory => ArchInfo::from_config(&config(files).await?),
+    }
+}
+
+async fn kind(files: &dyn Files) -> Result<Kind> {
+    let Some(main) = files.main() else { return Ok(Kind::Directory) };
+    let lower = main.to_lowercase();
+    if lower.ends_with(".gguf") {
+        return Ok(Kind::Gguf);
+    }
+    if lower.ends_with(".safetensors") || lower.ends_with(".json") {
+        return Err(Error::BadRequest(format!(
+            "{main} is one file of a model: give the directory that holds it together with config.json and tokenizer.json"
+        )));
+    }
+    if let Some(source) = files.open(&main).await?
+        && source.len() >= 4
+        && source.read(0, 4).await? == b"GGUF"
+    {
+        return Ok(Kind::Gguf);
+    }
+    Err(Error::UnsupportedFormat(if [".bin", ".pt", ".pth", ".ckpt"].iter().any(|e| lower.ends_with(e)) {
+        format!(
+            "{main} is a pickle, which can run code when it is opened: use the safetensors or GGUF files of the model"
+        )
+    } else {
+        format!("{main} is no GGUF file: expected a .gguf file or a directory with config.json and .safetensors files")
+    }))
+}
+
+async fn open_gguf(files: &dyn Files) -> Result<ModelFiles> {
+    let (meta, tensors) = gguf::read(files).await?;
+    let info = ArchInfo::from_gguf(&meta)?;
+    supported(&info)?;
+    let factors = rope_factors(&tensors).await?;
+    let spec = build(&info, &tensors, factors)?;
+    Ok(ModelFiles {
+        eos_ids: below(&info.eos_ids, spec.vocab_size),
+        spec,
+        info,
+        tensors,
+        generation: GenerationDefaults::from_gguf(&meta),
+        gguf: Some(meta),
+        config: None,
+        tokenizer_json: None,
+        tokenizer_config: None,
+        special_tokens_map: None,
+        chat_template_jinja: None,
+    })
+}
+
+async fn config(files: &dyn Files) -> Result<Value> {
+    let json = read_json(files, "config.json").await?;
+    json.ok_or_else(|| {
+        Error::BadRequest(
+            "there is no config.json here: expected a .gguf file or a Hugging Face directory with config.json".into(),
+        )
+    })
+}
+
+async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
+    let config = config(files).await?;
+    let info = ArchInfo::from_config(&config)?;
+    supported(&info)?;
+    let tensors = match safetensors::read(files).await {
+        Ok(tensors) => tensors,
+        Err(e) => {
+            for pickle in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
+                if files.open(pickle).await?.is_some() {
+                    return Err(Error::UnsupportedFormat(format!(
+                        "the weights are in {pickle}, a pickle, which can run code when it is opened: convert them to \
+                         safetensors or use a GGUF of the model ({e})"
+                    )));
+                }
+            }
+            return Err(e);
+        }
+    };
+    let spec = build(&info, &tensors, None)?;
+    let generation = read_json(files, "generation_config.json").await?.unwrap_or(Value::Null);
+    let mut eos = info.eos_ids.clone();
+    eos.extend(ids(generation.get("eos_token_id")));
+    let template = read(files, "chat_template.jinja", MAX_CONFIG).await?;
+    let template = template.map(String::from_utf8).transpose();
+    Ok(ModelFiles {
+        eos_ids: below(&sorted(eos), spec.vocab_size),
+        spec,
+        info,
+        tensors,
+        gguf: None,
+        config: Some(config),
+        tokenizer_json: read(files, "tokenizer.json", MAX_TOKENIZER).await?,
+        tokenizer_config: read_json(files, "tokenizer_config.json").await?,
+        special_tokens_map: read_json(files, "special_tokens_map.json").await?,
+        chat_template_jinja: template
+            .map_err(|e| Error::BadFile(format!("chat_template.jinja is not UTF-8 text: {e}")))?,
+        generation: GenerationDefaults::from_json(&generation),
+    })
+}
+
+fn below(ids: &[u32], vocab_size: u32) -> Vec<u32> {
+    ids.iter().copied().filter(|id| *id < vocab_size).collect()
+}
+
+async fn read(files: &dyn Files, name: &str, max: u64) -> Result<Option<Vec<u8>>> {
+    let Some(source) = files.open(name).await? else { return Ok(None) };
+    if source.len() > max {
+        return Err(Error::BadFile(format!("{name} has {} bytes, expected at most {max}", source.len())));
+    }
+    source.read(0, source.len()).await.map(Some)
+}
+
+async fn read_json(files: &dyn Files, name: &str) -> Result<Option<Value>> {
+    read(files, name, MAX_CONFIG).await?.map(|bytes| parse_json(name, &bytes)).transpose()
+}
+
+/// The values of `rope_freqs.weight`.
+async fn rope_factors(tensors: &TensorFile) -> Result<Option<Vec<f32>>> {
+    let Some(t) = tensors.get(ROPE_FREQS).filter(|_| Dialect::of(tensors) == Dialect::Gguf) else { return Ok(None) };
+    if t.dtype != DType::F32 || t.bytes > 4096 {
+        return Err(Error::BadFile(format!(
+            "{ROPE_FREQS} is {} of shape {:?}, expected a short list of F32",
+            t.dtype.name(),
+            t.shape
+        )));
+    }
+    let bytes = tensors.read(t, 0, t.bytes).await?;
+    Ok(Some(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()))
+}
+
+// The readers of `formats` take the place of these two as soon as they are merged.
+mod gguf {
+    pub async fn read(
+        _files: &dyn super::Files,
+    ) -> crate::Result<(crate::formats::gguf::Metadata, crate::formats::TensorFile)> {
+        Err(crate::Error::UnsupportedFormat("GGUF files cannot be read yet".into()))
+    }
+}
+mod safetensors {
+    pub async fn read(_files: &dyn super::Files) -> crate::Result<crate::formats::TensorFile> {
+        Err(crate::Error::UnsupportedFormat("safetensors files cannot be read yet".into()))
+    }
+}

@@ -1,0 +1,210 @@
+//! Claims tensors and gives them buffers: the mechanics behind `load::place`.
+
+use super::archs::{Index, Names};
+use super::spec::ModelSpec;
+use super::upload::{Target, Upload};
+use crate::error::{Error, Result};
+use crate::execute::{BufferUse, Executor};
+use crate::formats::{TensorFile, TensorInfo};
+use crate::kernels::{Bind, BufferId, Caps, Matrix, MatrixPart};
+use crate::weights::Layout;
+use std::collections::HashSet;
+
+/// Rows of one tensor.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) info: &'a TensorInfo,
+    pub(super) tensor: usize,
+    /// First row.
+    pub(super) first: u32,
+    pub(super) rows: u32,
+    /// Rows of q or k in pairs (2i, 2i+1) within heads of this many rows.
+    pub(super) permute: Option<u32>,
+}
+
+pub(super) struct Placer<'a, 'e> {
+    pub(super) index: Index<'a>,
+    pub(super) names: &'static Names,
+    pub(super) permuted: bool,
+    pub(super) caps: Caps,
+    pub(super) executor: &'e mut dyn Executor,
+    pub(super) claimed: HashSet<usize>,
+    pub(super) buffers: Vec<BufferId>,
+    pub(super) uploads: Vec<Upload>,
+    pub(super) no_meta: Option<Bind>,
+}
+
+impl<'a> Placer<'a, '_> {
+    pub(super) fn claim(&mut self, name: &str, shape: &[u32]) -> Result<Rows<'a>> {
+        let info = self.index.need(name)?;
+        let tensor = self.index.position(name).unwrap_or_default();
+        if !info.shape.iter().copied().eq(shape.iter().map(|n| u64::from(*n))) {
+            return Err(Error::BadFile(format!(
+                "{name} has shape {:?}, expected {shape:?}: metadata and weights do not belong together",
+                info.shape
+            )));
+        }
+        self.claimed.insert(tensor);
+        Ok(Rows { info, tensor, first: 0, rows: shape[0], permute: None })
+    }
+
+    pub(super) fn all_claimed(&self, spec: &ModelSpec, tensors: &TensorFile) -> Result<()> {
+        let ignored: HashSet<String> = self
+            .names
+            .ignored
+            .iter()
+            .flat_map(|p| (0..spec.layers.len().max(1)).map(|i| p.replace("{}", &i.to_string())))
+            .collect();
+        let unused = tensors.tensors.iter().enumerate();
+        let unused = unused.filter(|(i, t)| !self.claimed.contains(i) && !ignored.contains(&t.name));
+        let unused: Vec<&str> = unused.map(|(_, t)| t.name.as_str()).collect();
+        if unused.is_empty() {
+            return Ok(());
+        }
+        let (shown, more) = (&unused[..unused.len().min(5)], unused.len().saturating_sub(5));
+        Err(Error::MissingTensor(format!(
+            "the architecture {} does not use {} of the model's tensors, so its output would be wrong: {}{}",
+            spec.arch,
+            unused.len(),
+            shown.join(", "),
+            if more > 0 { format!(" and {more} more") } else { String::new() }
+        )))
+    }
+
+    /// Whether these rows have one layout and fit one binding together.
+    pub(super) fn fits(&self, stack: &[Rows<'a>]) -> bool {
+        let layout = layout(stack);
+        stack.iter().all(|r| Layout::of(r.info.dtype) == layout)
+            && stack.iter().map(|r| u64::from(r.rows)).sum::<u64>() <= u64::from(self.max_rows(layout, cols(stack)))
+    }
+
+    /// Rows of a matrix that one binding may hold.
+    fn max_rows(&self, layout: Layout, cols: u32) -> u32 {
+        let limit = self.caps.max_binding_bytes.min(self.caps.max_buffer_bytes) & !15;
+        let codes = u64::from(layout.row_code_words(cols)) * 4;
+        let meta = u64::from(layout.row_high_words(cols) + layout.scale_words(cols)) * 4;
+        let rows = (limit / codes.max(1)).min(limit / meta.max(1));
+        u32::try_from(rows).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn one_part(&mut self, label: &str, stack: &[Rows<'a>]) -> Result<Matrix> {
+        if !self.fits(stack) {
+            return Err(self.too_large(label, stack));
+        }
+        self.split_matrix(label, stack)
+    }
+
+    fn too_large(&self, label: &str, stack: &[Rows<'a>]) -> Error {
+        Error::LimitExceeded(format!(
+            "{label} needs a binding of {} bytes, but this device binds {} at most: use a smaller or quantised model",
+            layout(stack).bytes(stack.iter().map(|r| r.rows).sum(), cols(stack)),
+            self.caps.max_binding_bytes.min(self.caps.max_buffer_bytes)
+        ))
+    }
+
+    /// A matrix of all rows of `stack` (equal layouts), in as many parts as the limits ask for.
+    pub(super) fn split_matrix(&mut self, label: &str, stack: &[Rows<'a>]) -> Result<Matrix> {
+        let (layout, cols) = (layout(stack), cols(stack));
+        let rows: u32 = stack.iter().map(|r| r.rows).sum();
+        let mut step = self.max_rows(layout, cols).min(rows);
+        if step == 0 {
+            return Err(self.too_large(label, stack));
+        }
+        if step < rows && step > 64 {
+            step &= !63;
+        }
+        let mut parts = Vec::new();
+        for row_start in (0..rows).step_by(step as usize) {
+            let n = step.min(rows - row_start);
+            let codes = u64::from(n) * u64::from(layout.row_code_words(cols)) * 4;
+            let meta = u64::from(n) * u64::from(layout.row_high_words(cols) + layout.scale_words(cols)) * 4;
+            let codes = self.buffer(&format!("{label}.codes"), codes)?;
+            let meta = match (meta, self.no_meta) {
+                (0, Some(bind)) => bind,
+                (0, None) => {
+                    let bind = self.buffer("no_meta", 16)?;
+                    *self.no_meta.insert(bind)
+                }
+                (n, _) => self.buffer(&format!("{label}.meta"), n)?,
+            };
+            parts.push(MatrixPart { row_start, rows: n, codes, meta });
+        }
+        let mut at = 0;
+        for source in stack {
+            for part in &parts {
+                let start = at.max(part.row_start);
+                let end = (at + source.rows).min(part.row_start + part.rows);
+                if start < end {
+                    self.uploads.push(Upload {
+                        tensor: source.tensor,
+                        first: source.first + start - at,
+                        rows: end - start,
+                        permute: source.permute,
+                        target: Target::Rows { layout, cols, part: *part, row: start - part.row_start },
+                    });
+                }
+            }
+            at += source.rows;
+        }
+        Ok(Matrix { layout, rows, cols, parts })
+    }
+
+    fn buffer(&mut self, label: &str, bytes: u64) -> Result<Bind> {
+        let bytes = bytes.next_multiple_of(16);
+        let buffer = self.executor.create_buffer(label, bytes, BufferUse::Weights)?;
+        self.buffers.push(buffer);
+        Ok(Bind { buffer, offset: 0, bytes })
+    }
+
+    /// One buffer for all vectors of a layer; the binds in the order of `add`.
+    pub(super) fn vectors(&mut self, label: &str, vectors: Vectors<'a>) -> Result<Vec<Bind>> {
+        let all = self.buffer(label, vectors.bytes)?;
+        for (source, offset) in vectors.sources {
+            let bind = Bind { offset, bytes: u64::from(source.rows) * 4, ..all };
+            self.uploads.push(Upload {
+                tensor: source.tensor,
+                first: source.first,
+                rows: source.rows,
+                permute: source.permute,
+                target: Target::Vector(bind),
+            });
+        }
+        Ok(vectors.binds.into_iter().map(|(offset, bytes)| Bind { offset, bytes, ..all }).collect())
+    }
+}
+
+fn layout(stack: &[Rows<'_>]) -> Layout {
+    stack.first().map_or(Layout::F32, |r| Layout::of(r.info.dtype))
+}
+
+fn cols(stack: &[Rows<'_>]) -> u32 {
+    stack.first().map_or(0, |r| u32::try_from(r.info.cols()).unwrap_or(u32::MAX))
+}
+
+/// Small f32 vectors that share a buffer, each at a multiple of 256 bytes.
+#[derive(Default)]
+pub(super) struct Vectors<'a> {
+    bytes: u64,
+    binds: Vec<(u64, u64)>,
+    sources: Vec<(Rows<'a>, u64)>,
+}
+
+impl<'a> Vectors<'a> {
+    pub(super) fn add(&mut self, source: Rows<'a>) -> usize {
+        self.add_stacked(&[(source.rows, Some(source))]).unwrap_or_default()
+    }
+
+    /// Vectors one after another, zeros where there is none; None when all are absent.
+    pub(super) fn add_stacked(&mut self, stack: &[(u32, Option<Rows<'a>>)]) -> Option<usize> {
+        stack.iter().find(|(_, source)| source.is_some())?;
+        let start = self.bytes.next_multiple_of(256);
+        let mut offset = start;
+        for (rows, source) in stack {
+            self.sources.extend(source.map(|s| (s, offset)));
+            offset += u64::from(*rows) * 4;
+        }
+        self.bytes = offset;
+        self.binds.push((start, offset - start));
+        Some(self.binds.len() - 1)
+    }
+}

@@ -1,0 +1,321 @@
+//! Tokenizers from GGUF metadata (`tokenizer.*`), with llama.cpp's meaning of every key.
+
+use super::pretokenizer::{self, Pre};
+use super::spm::Spm;
+use super::tokenizer::{Inner, Pipeline, Specials, SpmPipeline, Tokenizer};
+use crate::error::{Error, Result};
+use crate::formats::gguf::Metadata;
+use serde_json::{Value, json};
+use std::rc::Rc;
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, PreTokenizerWrapper};
+
+/// `tokenizer.ggml.token_type`.
+const UNKNOWN: i64 = 2;
+const CONTROL: i64 = 3;
+const USER_DEFINED: i64 = 4;
+const BYTE: i64 = 6;
+
+/// Names of tokens that end a turn or a message, for files that do not say which these are.
+const ENDS: &[&str] = &[
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<end_of_turn>",
+    "<turn|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "<｜end▁of▁sentence｜>",
+    "<end_of_utterance>",
+];
+
+/// The vocabulary as it lies in the file.
+struct Table {
+    tokens: Vec<String>,
+    types: Vec<i64>,
+    special_ids: Vec<(&'static str, Option<u32>)>,
+}
+
+impl Table {
+    fn read(meta: &Metadata) -> Result<Table> {
+        let tokens = meta.strings("tokenizer.ggml.tokens").filter(|t| !t.is_empty()).ok_or_else(|| {
+            Error::BadFile("the GGUF file has no tokenizer.ggml.tokens: expected the vocabulary as an array of strings; convert the model again".into())
+        })?;
+        let types = match meta.ints("tokenizer.ggml.token_type") {
+            Some(types) if types.len() != tokens.len() => return Err(length("token_type", types.len(), tokens.len())),
+            Some(types) => types.to_vec(),
+            None => vec![1; tokens.len()],
+        };
+        // Empty and repeated spellings cannot be told apart in text; give them names that no text contains.
+        let mut seen = std::collections::HashSet::new();
+        let tokens: Vec<String> = tokens
+            .iter()
+            .enumerate()
+            .map(|(id, t)| if t.is_empty() || !seen.insert(t.as_str()) { format!("[UNUSED_{id}]") } else { t.clone() })
+            .collect();
+        let special_ids = ["bos", "eos", "eot", "eom", "unknown", "seperator", "padding", "mask", "cls"]
+            .map(|name| {
+                let id = meta.u32(&format!("tokenizer.ggml.{name}_token_id"));
+                (name, id.filter(|&id| (id as usize) < tokens.len()))
+            })
+            .to_vec();
+        Ok(Table { tokens, types, special_ids })
+    }
+
+    fn id(&self, name: &str) -> Option<u32> {
+        self.special_ids.iter().find(|(n, _)| *n == name).and_then(|(_, id)| *id)
+    }
+
+    /// The id if there is such a token.
+    fn checked(&self, id: u32) -> Option<u32> {
+        ((id as usize) < self.tokens.len()).then_some(id)
+    }
+
+    /// Tokens that are found in a text before anything else happens to it.
+    fn added(&self, rstrip: impl Fn(&str) -> bool) -> Vec<AddedToken> {
+        let ends = self.ends();
+        (0..self.tokens.len())
+            .filter_map(|i| {
+                let special = matches!(self.types[i], CONTROL | UNKNOWN) || ends.contains(&(i as u32));
+                let token = &self.tokens[i];
+                (special || self.types[i] == USER_DEFINED)
+                    .then(|| AddedToken::from(token.clone(), special).normalized(false).rstrip(rstrip(token)))
+            })
+            .collect()
+    }
+
+    /// eos, eot, eom, and by their names where the file is silent.
+    fn ends(&self) -> Vec<u32> {
+        let mut ends: Vec<u32> = ["eos", "eot", "eom"].into_iter().filter_map(|name| self.id(name)).collect();
+        for (i, token) in self.tokens.iter().enumerate() {
+            if ENDS.contains(&token.as_str()) && !ends.contains(&(i as u32)) {
+                ends.push(i as u32);
+            }
+        }
+        ends
+    }
+}
+
+fn length(key: &str, found: usize, expected: usize) -> Error {
+    Error::BadFile(format!(
+        "tokenizer.ggml.{key} has {found} entries, expected one per token ({expected}); convert the model again"
+    ))
+}
+
+/// Parts of a pipeline are written as they stand in a tokenizer.json.
+fn part<T: serde::de::DeserializeOwned>(json: Value) -> Result<T> {
+    serde_json::from_value(json).map_err(|e| Error::UnsupportedFormat(format!("the tokenizer cannot be built: {e}")))
+}
+
+fn bad(e: impl std::fmt::Display) -> Error {
+    Error::BadFile(format!("the vocabulary in the GGUF file cannot be used: {e}"))
+}
+
+/// See [`Tokenizer::from_gguf`].
+pub(super) fn build(meta: &Metadata) -> Result<Tokenizer> {
+    if let Some(json) = meta.str("tokenizer.huggingface.json") {
+        return from_huggingface(meta, json);
+    }
+    let model = meta.str("tokenizer.ggml.model").ok_or_else(|| {
+        Error::BadFile(
+            "the GGUF file has no tokenizer.ggml.model: expected the kind of its vocabulary; convert the model again"
+                .into(),
+        )
+    })?;
+    match model {
+        "llama" => spm(meta),
+        "gpt2" => byte_level_bpe(meta),
+        "gemma4" => gemma4(meta),
+        "bert" => word_piece(meta),
+        other => Err(Error::UnsupportedFormat(format!(
+            "the vocabulary of this GGUF file is of kind \"{other}\"; supported are llama, gpt2, gemma4 and bert. Use the model's Hugging Face directory with a tokenizer.json instead"
+        ))),
+    }
+}
+
+fn finish(
+    table: &Table,
+    pipeline: Pipeline,
+    (bos, eos): (Option<u32>, Option<u32>),
+    before: Option<u32>,
+    after: Option<u32>,
+) -> Tokenizer {
+    let mut ends = table.ends();
+    if let Some(eos) = eos {
+        ends.retain(|&id| id != eos);
+        ends.insert(0, eos);
+    }
+    let specials = Specials::Around(before.into_iter().collect(), after.into_iter().collect());
+    Tokenizer { inner: Rc::new(Inner { pipeline, specials, vocab_size: table.tokens.len(), bos, eos: ends }) }
+}
+
+fn from_huggingface(meta: &Metadata, json: &str) -> Result<Tokenizer> {
+    let tokenizer = Tokenizer::from_json(json.as_bytes(), None, None)?;
+    let id = |name: &str| meta.u32(&format!("tokenizer.ggml.{name}_token_id"));
+    let mut inner = Rc::into_inner(tokenizer.inner).expect("no clone was made");
+    inner.bos = id("bos");
+    inner.eos = ["eos", "eot", "eom"].into_iter().filter_map(id).collect();
+    Ok(Tokenizer { inner: Rc::new(inner) })
+}
+
+/// What turns pieces with U+2581 and byte pieces into text.
+fn spm_decoder(strip: bool) -> Result<DecoderWrapper> {
+    let mut decoders = vec![
+        json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
+        json!({"type": "ByteFallback"}),
+        json!({"type": "Fuse"}),
+    ];
+    if strip {
+        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+    }
+    part(json!({"type": "Sequence", "decoders": decoders}))
+}
+
+fn spm(meta: &Metadata) -> Result<Tokenizer> {
+    let table = Table::read(meta)?;
+    let scores = match meta.floats("tokenizer.ggml.scores") {
+        Some(scores) if scores.len() != table.tokens.len() => {
+            return Err(length("scores", scores.len(), table.tokens.len()));
+        }
+        Some(scores) => scores.to_vec(),
+        None => {
+            return Err(Error::BadFile(
+                "the GGUF file has a llama vocabulary without tokenizer.ggml.scores: expected one score per token; convert the model again".into(),
+            ));
+        }
+    };
+    let prefix = meta.bool("tokenizer.ggml.add_space_prefix").unwrap_or(true);
+    let unknown = table.id("unknown").or(table.checked(0));
+    // Some converters mark no token as a byte.
+    let typed = table.types.contains(&BYTE);
+    let model = Spm::new(table.tokens.clone(), scores, |id| !typed || table.types[id] == BYTE, unknown);
+    let mut normalizers = vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})];
+    if prefix {
+        normalizers.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
+    }
+    let mut pipeline = SpmPipeline::new(model);
+    pipeline.with_normalizer(Some(part::<NormalizerWrapper>(json!({"type": "Sequence", "normalizers": normalizers}))?));
+    pipeline.with_decoder(Some(spm_decoder(prefix)?));
+    // Phi-3's special tokens swallow the white space after them; the file has no key for that.
+    let name = meta.str("general.name").unwrap_or_default().to_lowercase();
+    let phi3 = ["phi-3", "phi3"].iter().any(|n| name.contains(n));
+    let rstrip = |t: &str| phi3 && (t == "</s>" || t.starts_with("<|") && t != "<|endoftext|>");
+    pipeline.add_tokens(&table.added(rstrip));
+    let bos = table.id("bos").or(table.checked(1));
+    let eos = table.id("eos").or(table.checked(2));
+    let add = |key: &str, default: bool| meta.bool(key).unwrap_or(default);
+    let before = bos.filter(|_| add("tokenizer.ggml.add_bos_token", true));
+    let after = eos.filter(|_| add("tokenizer.ggml.add_eos_token", false));
+    Ok(finish(&table, Pipeline::Spm(Box::new(pipeline)), (bos, eos), before, after))
+}
+
+/// Vocabulary and merges; merges that the vocabulary cannot carry out are left out, as llama.cpp never applies them.
+fn bpe(meta: &Metadata, table: &Table) -> Result<(Vocab, Merges)> {
+    let merges = meta.strings("tokenizer.ggml.merges").ok_or_else(|| {
+        Error::BadFile("the GGUF file has a BPE vocabulary without tokenizer.ggml.merges: expected an array of \"left right\"; convert the model again".into())
+    })?;
+    let vocab: Vocab = table.tokens.iter().enumerate().map(|(id, t)| (t.clone(), id as u32)).collect();
+    let split = |merge: &String| {
+        let at = merge.char_indices().skip(1).find(|(_, c)| *c == ' ')?.0;
+        let (left, right) = (&merge[..at], &merge[at + 1..]);
+        let known = [left, right, &format!("{left}{right}")].iter().all(|t| vocab.contains_key(*t));
+        known.then(|| (left.to_string(), right.to_string()))
+    };
+    let merges = merges.iter().filter_map(split).collect();
+    Ok((vocab, merges))
+}
+
+fn byte_level_bpe(meta: &Metadata) -> Result<Tokenizer> {
+    let table = Table::read(meta)?;
+    let name = meta.str("tokenizer.ggml.pre").unwrap_or("default");
+    let Pre { patterns, ignore_merges, add_bos } = pretokenizer::find(name).unwrap_or_else(|| {
+        tracing::warn!("tokenizer.ggml.pre \"{name}\" is not known; texts are cut as for gpt-2, which may give other tokens than the model was trained with");
+        pretokenizer::fallback()
+    });
+    let (vocab, merges) = bpe(meta, &table)?;
+    let model = BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(ignore_merges).build().map_err(bad)?;
+    let mut steps: Vec<Value> = patterns
+        .iter()
+        .map(|p| json!({"type": "Split", "pattern": {"Regex": p}, "behavior": "Isolated", "invert": false}))
+        .collect();
+    let prefix = meta.bool("tokenizer.ggml.add_space_prefix").unwrap_or(false);
+    let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
+    steps.push(byte_level.clone());
+    let mut library = tokenizers::Tokenizer::new(model);
+    if prefix {
+        library.with_normalizer(Some(part::<NormalizerWrapper>(json!({"type": "Prepend", "prepend": " "}))?));
+    }
+    library.with_pre_tokenizer(Some(part::<PreTokenizerWrapper>(json!({"type": "Sequence", "pretokenizers": steps}))?));
+    library.with_decoder(Some(part::<DecoderWrapper>(byte_level)?));
+    library.add_tokens(&table.added(|_| false));
+    let default = |i: u32| if matches!(name, "glm4" | "chatglm-bpe") { None } else { table.checked(i) };
+    let bos = table.id("bos").or(default(11));
+    let eos = table.id("eos").or(default(11));
+    let add = |key: &str, default: bool| meta.bool(key).unwrap_or(default);
+    let before = bos.filter(|_| add("tokenizer.ggml.add_bos_token", add_bos));
+    let after = eos.filter(|_| add("tokenizer.ggml.add_eos_token", false));
+    Ok(finish(&table, Pipeline::Library(Box::new(library)), (bos, eos), before, after))
+}
+
+/// BPE over characters with U+2581 for spaces, cut at newlines only, with byte pieces.
+fn gemma4(meta: &Metadata) -> Result<Tokenizer> {
+    let table = Table::read(meta)?;
+    let (vocab, merges) = bpe(meta, &table)?;
+    let model = BPE::builder().vocab_and_merges(vocab, merges).byte_fallback(true).build().map_err(bad)?;
+    let mut library = tokenizers::Tokenizer::new(model);
+    library.with_normalizer(Some(part::<NormalizerWrapper>(
+        json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"}),
+    )?));
+    library.with_pre_tokenizer(Some(part::<PreTokenizerWrapper>(
+        json!({"type": "Split", "pattern": {"Regex": "[^\\n]+|[\\n]+"}, "behavior": "Isolated", "invert": false}),
+    )?));
+    library.with_decoder(Some(spm_decoder(false)?));
+    library.add_tokens(&table.added(|_| false));
+    let (bos, eos) = (table.id("bos"), table.id("eos"));
+    // Files in the wild say add_bos_token = false although the model needs it.
+    Ok(finish(&table, Pipeline::Library(Box::new(library)), (bos, eos), bos, None))
+}
+
+/// WordPiece; the file marks the beginnings of words (U+2581) instead of their continuations (`##`).
+fn word_piece(meta: &Metadata) -> Result<Tokenizer> {
+    let mut table = Table::read(meta)?;
+    for (token, kind) in table.tokens.iter_mut().zip(&table.types) {
+        let bracketed = token.starts_with('[') && token.ends_with(']');
+        *token = match token.strip_prefix('▁') {
+            Some(word) => word.to_string(),
+            None if bracketed || matches!(*kind, CONTROL | UNKNOWN) => continue,
+            None => format!("##{token}"),
+        };
+    }
+    let id = |name: &str, default: u32| table.id(name).or(table.checked(default));
+    let unknown = id("unknown", 100).map_or("[UNK]".to_string(), |id| table.tokens[id as usize].clone());
+    let vocab: Vocab = table.tokens.iter().enumerate().map(|(id, t)| (t.clone(), id as u32)).collect();
+    if !vocab.contains_key(&unknown) {
+        return Err(bad(format!("it has no token {unknown}, which stands for words that are not in it")));
+    }
+    let model = WordPiece::builder().vocab(vocab).unk_token(unknown).build().map_err(bad)?;
+    let lowercase = meta.bool("tokenizer.ggml.normalizer.lowercase").unwrap_or(true);
+    let strip_accents = meta.bool("tokenizer.ggml.normalizer.strip_accents").unwrap_or(lowercase);
+    let mut library = tokenizers::Tokenizer::new(model);
+    library.with_normalizer(Some(part::<NormalizerWrapper>(json!({
+        "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+        "strip_accents": strip_accents, "lowercase": lowercase
+    }))?));
+    library.with_pre_tokenizer(Some(part::<PreTokenizerWrapper>(json!({"type": "BertPreTokenizer"}))?));
+    library.with_decoder(Some(part::<DecoderWrapper>(json!({"type": "WordPiece", "prefix": "##", "cleanup": true}))?));
+    let added: Vec<AddedToken> = table.added(|_| false).into_iter().filter(|t| t.special).collect();
+    library.add_tokens(&added);
+    let bos = table.id("bos").or(id("cls", 101));
+    let separator = id("seperator", 102);
+    let add = |key: &str| meta.bool(key).unwrap_or(true);
+    let before = bos.filter(|_| add("tokenizer.ggml.add_bos_token"));
+    let after = separator.filter(|_| add("tokenizer.ggml.add_sep_token"));
+    Ok(finish(&table, Pipeline::Library(Box::new(library)), (bos, table.id("eos").or(separator)), before, after))
+}

@@ -1,0 +1,85 @@
+//! Ids -> pieces of text as they come, each of whole characters.
+
+use super::tokenizer::Tokenizer;
+use crate::error::Result;
+
+/// What decoding puts for bytes that are not UTF-8 (yet).
+const REPLACEMENT: char = '\u{FFFD}';
+
+/// After this many tokens without a whole character the bytes are taken for broken, not for incomplete.
+const MOST_PENDING: usize = 8;
+
+/// No character has more tokens still to come than this.
+const CHAR_TOKENS: usize = 3;
+
+/// Turns a stream of ids into pieces of text; the pieces together are what [`Tokenizer::decode`] gives for all ids
+/// (special tokens left out). The cost of a token does not depend on how many went before.
+///
+/// What a token adds depends on the tokens before it (the space at the beginning, bytes of one character), so the last
+/// tokens that gave text are decoded again together with the new ones, and the difference is the piece.
+pub struct Detokenizer {
+    tokenizer: Tokenizer,
+    /// Tokens behind the last piece.
+    context: Vec<u32>,
+    /// Their text.
+    context_text: String,
+    /// Tokens that have not given text yet.
+    pending: Vec<u32>,
+}
+
+impl Detokenizer {
+    /// At the beginning of a reply.
+    pub fn new(tokenizer: &Tokenizer) -> Detokenizer {
+        Detokenizer {
+            tokenizer: tokenizer.clone(),
+            context: Vec::new(),
+            context_text: String::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// Takes the next id and returns the text that is certain now: whole characters, often none.
+    pub fn push(&mut self, id: u32) -> Result<String> {
+        if self.tokenizer.is_special(id) || self.tokenizer.token_str(id).is_none() {
+            return Ok(String::new());
+        }
+        self.pending.push(id);
+        let text = self.text(self.pending.len())?;
+        if text.is_empty() {
+            return Ok(text);
+        }
+        if !text.ends_with(REPLACEMENT) {
+            return self.emit(self.pending.len(), text);
+        }
+        if self.pending.len() <= MOST_PENDING {
+            return Ok(String::new());
+        }
+        let whole = self.pending.len() - CHAR_TOKENS;
+        let text = self.text(whole)?;
+        self.emit(whole, text)
+    }
+
+    /// The text still held back, at the end of a reply.
+    pub fn finish(&mut self) -> Result<String> {
+        let text = self.text(self.pending.len())?;
+        self.emit(self.pending.len(), text)
+    }
+
+    /// What the first `n` pending tokens add to the context.
+    fn text(&self, n: usize) -> Result<String> {
+        let mut ids = self.context.clone();
+        ids.extend(&self.pending[..n]);
+        let text = self.tokenizer.decode(&ids, true)?;
+        match text.strip_prefix(&self.context_text) {
+            Some(rest) => Ok(rest.to_string()),
+            // Broken bytes among the new tokens took a character of the context with them.
+            None => self.tokenizer.decode(&self.pending[..n], true),
+        }
+    }
+
+    fn emit(&mut self, n: usize, text: String) -> Result<String> {
+        self.context = self.pending.drain(..n).collect();
+        self.context_text = self.tokenizer.decode(&self.context, true)?;
+        Ok(text)
+    }
+}

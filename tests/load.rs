@@ -1,0 +1,453 @@
+//! Placing and uploading weights: what lies in the buffers afterwards is what the file says.
+
+mod model_support;
+
+use lacewing::formats::{DType, TensorFile};
+use lacewing::kernels::{Bind, Caps};
+use lacewing::model::build::build;
+use lacewing::model::config::ArchInfo;
+use lacewing::model::load::{GateUp, LayerWeights, Linear, Upload, Weights, place, read_bytes, upload};
+use lacewing::model::spec::ModelSpec;
+use lacewing::weights::Layout;
+use lacewing::{Error, Result};
+use model_support::{Builder, Memory, Recorder};
+use serde_json::json;
+use std::cell::Cell;
+
+const D: u64 = 64;
+const HEAD: u64 = 16;
+const VOCAB: u64 = 40;
+
+/// Sizes of one layer: heads, key heads, neurons.
+type Sizes = (u64, u64, u64);
+
+fn info(layers: &[Sizes], extra: serde_json::Value) -> ArchInfo {
+    let mut config = json!({"model_type": "llama", "hidden_size": D, "head_dim": HEAD, "vocab_size": VOCAB,
+        "num_hidden_layers": layers.len(), "num_attention_heads": 4, "max_position_embeddings": 128});
+    config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    ArchInfo::from_config(&config).unwrap()
+}
+
+/// A Hugging Face model; `dtype(name)` chooses types.
+fn hf(layers: &[Sizes], biases: bool, dtype: impl Fn(&str) -> DType) -> Builder {
+    let mut b = Builder::new(7);
+    let mut add = |name: String, shape: &[u64]| {
+        b.add(&name, dtype(&name), shape);
+    };
+    add("lm_head.weight".into(), &[VOCAB, D]);
+    for (i, (heads, kv, d_ff)) in layers.iter().enumerate() {
+        let p = format!("model.layers.{i}");
+        add(format!("{p}.input_layernorm.weight"), &[D]);
+        add(format!("{p}.post_attention_layernorm.weight"), &[D]);
+        for (name, rows, cols) in [
+            ("self_attn.q_proj", heads * HEAD, D),
+            ("self_attn.k_proj", kv * HEAD, D),
+            ("self_attn.v_proj", kv * HEAD, D),
+            ("self_attn.o_proj", D, heads * HEAD),
+            ("mlp.gate_proj", *d_ff, D),
+            ("mlp.up_proj", *d_ff, D),
+            ("mlp.down_proj", D, *d_ff),
+        ] {
+            add(format!("{p}.{name}.weight"), &[rows, cols]);
+            if biases && name != "self_attn.k_proj" {
+                add(format!("{p}.{name}.bias"), &[rows]);
+            }
+        }
+    }
+    add("model.norm.weight".into(), &[D]);
+    add("model.embed_tokens.weight".into(), &[VOCAB, D]);
+    b
+}
+
+fn norms_f32(name: &str, matrices: DType) -> DType {
+    if name.contains("norm") || name.ends_with("bias") { DType::F32 } else { matrices }
+}
+
+fn placed(spec: &ModelSpec, file: &TensorFile, caps: Caps) -> (Result<(Weights, Vec<Upload>)>, Recorder) {
+    let mut recorder = Recorder::new(caps);
+    (place(spec, file, &mut recorder), recorder)
+}
+
+fn loaded(spec: &ModelSpec, file: &TensorFile, caps: Caps) -> (Weights, Recorder) {
+    let (result, mut recorder) = placed(spec, file, caps);
+    let (weights, uploads) = result.unwrap();
+    let total = read_bytes(file, &uploads);
+    let mut last = (0, 0);
+    let mut progress = |read, written| {
+        assert!(read >= last.0 && written >= last.1);
+        last = (read, written);
+    };
+    pollster::block_on(upload(file, uploads, &mut recorder, &mut progress, &Cell::new(false))).unwrap();
+    assert_eq!(last.0, total);
+    assert!(recorder.flushes > 0);
+    (weights, recorder)
+}
+
+#[track_caller]
+fn same(found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    for (i, (a, b)) in found.iter().zip(expected).enumerate() {
+        assert!(a.to_bits() == b.to_bits(), "element {i}: {a} on the device, {b} in the file");
+    }
+}
+
+fn bias(r: &Recorder, bind: Option<Bind>) -> Vec<f32> {
+    r.floats(bind.expect("a bias"))
+}
+
+fn linear(r: &Recorder, b: &Builder, l: &Linear, name: &str) {
+    same(&r.matrix(&l.matrix), &b.joined(&[&format!("{name}.weight")]));
+    match b.values.get(&format!("{name}.bias")) {
+        Some(expected) => same(&bias(r, l.bias), expected),
+        None => assert!(l.bias.is_none()),
+    }
+}
+
+/// Everything in a Hugging Face model's buffers against the file.
+fn check_hf(r: &Recorder, b: &Builder, w: &Weights) {
+    same(&r.matrix(&w.embed), &b.values["model.embed_tokens.weight"]);
+    same(&r.matrix(w.output.as_ref().unwrap()), &b.values["lm_head.weight"]);
+    same(&r.floats(w.final_norm), &b.values["model.norm.weight"]);
+    for (i, l) in w.layers.iter().enumerate() {
+        let p = format!("model.layers.{i}");
+        same(&r.floats(l.attn_norm), &b.values[&format!("{p}.input_layernorm.weight")]);
+        same(&r.floats(l.ffn_norm), &b.values[&format!("{p}.post_attention_layernorm.weight")]);
+        let [q, k, v] = ["q", "k", "v"].map(|n| format!("{p}.self_attn.{n}_proj.weight"));
+        same(&qkv(r, l), &b.joined(&[&q, &k, &v]));
+        linear(r, b, &l.o, &format!("{p}.self_attn.o_proj"));
+        linear(r, b, &l.down, &format!("{p}.mlp.down_proj"));
+        let [gate, up] = ["gate", "up"].map(|n| format!("{p}.mlp.{n}_proj"));
+        match &l.gate_up {
+            GateUp::Fused(both) => {
+                same(&r.matrix(&both.matrix), &b.joined(&[&format!("{gate}.weight"), &format!("{up}.weight")]))
+            }
+            GateUp::Split { gate: g, up: u } => {
+                linear(r, b, g, &gate);
+                linear(r, b, u, &up);
+            }
+        }
+    }
+}
+
+fn qkv(r: &Recorder, l: &LayerWeights) -> Vec<f32> {
+    l.qkv.iter().flat_map(|part| r.matrix(&part.matrix)).collect()
+}
+
+#[test]
+fn a_model_of_floats_with_biases_arrives_bit_for_bit() {
+    for dtype in [DType::F32, DType::F16, DType::BF16] {
+        let sizes = [(4, 2, 96), (4, 2, 96)];
+        let b = hf(&sizes, true, |_| dtype);
+        let (file, _) = b.file();
+        let spec = build(&info(&sizes, json!({})), &file, None).unwrap();
+        let (w, r) = loaded(&spec, &file, Caps::BASE);
+        check_hf(&r, &b, &w);
+        for (i, l) in w.layers.iter().enumerate() {
+            assert!(spec.layers[i].qkv_bias && spec.layers[i].o_bias && spec.layers[i].mlp_bias);
+            let [part] = &l.qkv[..] else { panic!("q, k and v of one layout are one matrix") };
+            assert_eq!((part.q_heads, part.k_heads, part.v_heads), (4, 2, 2));
+            let p = format!("model.layers.{i}");
+            let mut expected = b.joined(&[&format!("{p}.self_attn.q_proj.bias")]);
+            expected.extend(vec![0.0; 2 * HEAD as usize]);
+            expected.extend(b.joined(&[&format!("{p}.self_attn.v_proj.bias")]));
+            same(&bias(&r, part.bias), &expected);
+            let GateUp::Fused(both) = &l.gate_up else { panic!("gate and up of one layout are one matrix") };
+            let [gate, up] = ["gate", "up"].map(|n| format!("{p}.mlp.{n}_proj.bias"));
+            same(&bias(&r, both.bias), &b.joined(&[&gate, &up]));
+        }
+    }
+}
+
+#[test]
+fn device_bytes_are_those_of_the_layouts() {
+    let sizes = [(4, 4, 96)];
+    let b = hf(&sizes, false, |n| norms_f32(n, if n.contains("down") { DType::Q8_0 } else { DType::Q4_0 }));
+    let (file, _) = b.file();
+    let spec = build(&info(&sizes, json!({})), &file, None).unwrap();
+    let (w, r) = loaded(&spec, &file, Caps::BASE);
+    check_hf(&r, &b, &w);
+    let matrices = file.tensors.iter().filter(|t| t.shape.len() == 2);
+    let expected: u64 = matrices.map(|t| Layout::of(t.dtype).bytes(t.rows() as u32, t.cols() as u32)).sum();
+    let l = &w.layers[0];
+    let GateUp::Fused(gate_up) = &l.gate_up else { panic!() };
+    let all = [&w.embed, w.output.as_ref().unwrap(), &l.qkv[0].matrix, &l.o.matrix, &gate_up.matrix, &l.down.matrix];
+    assert_eq!(all.iter().map(|m| m.bytes()).sum::<u64>(), expected);
+    // Norms: 3 vectors of 256 bytes.
+    assert_eq!(r.bytes(), expected + 3 * 256);
+}
+
+#[test]
+fn projections_of_different_layouts_are_not_stacked() {
+    let sizes = [(4, 2, 96)];
+    let kinds = |q: DType, k: DType, v: DType| {
+        hf(&sizes, false, move |n| {
+            norms_f32(
+                n,
+                match n {
+                    n if n.contains("q_proj") => q,
+                    n if n.contains("k_proj") => k,
+                    n if n.contains("v_proj") => v,
+                    n if n.contains("up_proj") => DType::Q8_0,
+                    _ => DType::F16,
+                },
+            )
+        })
+    };
+    let cases = [
+        (DType::Q4_0, DType::Q4_0, DType::Q8_0, vec![(4, 2, 0), (0, 0, 2)]),
+        (DType::Q4_0, DType::Q8_0, DType::Q8_0, vec![(4, 0, 0), (0, 2, 0), (0, 0, 2)]),
+        (DType::Q4_0, DType::Q4_0, DType::Q4_0, vec![(4, 2, 2)]),
+    ];
+    for (q, k, v, expected) in cases {
+        let b = kinds(q, k, v);
+        let (file, _) = b.file();
+        let spec = build(&info(&sizes, json!({})), &file, None).unwrap();
+        let (w, r) = loaded(&spec, &file, Caps::BASE);
+        check_hf(&r, &b, &w);
+        let heads: Vec<_> = w.layers[0].qkv.iter().map(|p| (p.q_heads, p.k_heads, p.v_heads)).collect();
+        assert_eq!(heads, expected);
+        assert!(matches!(w.layers[0].gate_up, GateUp::Split { .. }));
+    }
+}
+
+#[test]
+fn layers_may_differ_in_size() {
+    let sizes = [(4, 2, 96), (2, 1, 32), (6, 2, 160)];
+    let b = hf(&sizes, false, |_| DType::BF16);
+    let (file, _) = b.file();
+    let spec = build(&info(&sizes, json!({"intermediate_size": 96})), &file, None).unwrap();
+    for (layer, (heads, kv, d_ff)) in spec.layers.iter().zip(sizes) {
+        assert_eq!((layer.n_heads, layer.n_kv_heads, layer.d_ff), (heads as u32, kv as u32, d_ff as u32));
+    }
+    let (w, r) = loaded(&spec, &file, Caps::BASE);
+    check_hf(&r, &b, &w);
+}
+
+#[test]
+fn large_matrices_are_split_by_rows_and_stacks_come_apart() {
+    let sizes = [(4, 2, 160)];
+    for dtype in [DType::F32, DType::Q8_0] {
+        let b = hf(&sizes, false, |n| norms_f32(n, dtype));
+        let (file, _) = b.file();
+        let spec = build(&info(&sizes, json!({})), &file, None).unwrap();
+        // q, k, v (128 rows) still fit together; gate and up (320) do not, nor does up (160) in one part.
+        let limit = u64::from(Layout::of(dtype).row_code_words(64)) * 4 * 130;
+        let caps = Caps { max_binding_bytes: limit, ..Caps::BASE };
+        let (w, r) = loaded(&spec, &file, caps);
+        check_hf(&r, &b, &w);
+        assert_eq!(w.layers[0].qkv.len(), 1);
+        let GateUp::Split { up, .. } = &w.layers[0].gate_up else { panic!("too large to be one") };
+        assert_eq!(up.matrix.parts.iter().map(|p| p.rows).collect::<Vec<_>>(), [128, 32]);
+        assert!(r.buffers.values().all(|b| b.len() as u64 <= limit));
+        // Now q and k fit together but not with v; down and the embedding are split.
+        let limit = u64::from(Layout::of(dtype).row_code_words(64)) * 4 * 100;
+        let caps = Caps { max_buffer_bytes: limit, ..Caps::BASE };
+        let (w, r) = loaded(&spec, &file, caps);
+        check_hf(&r, &b, &w);
+        assert_eq!(w.layers[0].qkv.len(), 2);
+        assert!(w.layers[0].down.matrix.parts.len() > 1);
+        // Not even q alone.
+        let limit = u64::from(Layout::of(dtype).row_code_words(64)) * 4 * 60;
+        let (error, r) = placed(&spec, &file, Caps { max_binding_bytes: limit, ..Caps::BASE });
+        let error = error.err().unwrap();
+        assert_eq!(error.code(), "limit-exceeded", "{error}");
+        assert!(r.buffers.is_empty());
+    }
+}
+
+/// A GGUF model of 256 columns, whose q and k the converter has permuted.
+fn gguf(fused: bool, layers: u64) -> (Builder, ArchInfo) {
+    use lacewing::formats::gguf::{Metadata, Value};
+    let (d, head, heads, kv, d_ff) = (256, 32, 8, 2, 512);
+    let mut b = Builder::new(99);
+    b.add("token_embd.weight", DType::Q6_K, &[VOCAB, d]).add("rope_freqs.weight", DType::F32, &[head / 2]);
+    for i in 0..layers {
+        let name = |n: &str| format!("blk.{i}.{n}");
+        if fused {
+            let mut all = Vec::new();
+            for (kind, n) in [("q", heads), ("k", kv), ("v", kv)] {
+                let bytes = model_support::random_bytes(DType::Q5_K, n * head * d, &mut b.random);
+                let values = lacewing::weights::unpack::unpack(DType::Q5_K, &bytes).unwrap();
+                b.values.insert(name(&format!("attn_{kind}.weight")), values);
+                let row = bytes.len() / (n * head) as usize;
+                all.extend(if kind == "v" { bytes } else { model_support::permute_rows(&bytes, row, head as usize) });
+            }
+            b.raw(&name("attn_qkv.weight"), DType::Q5_K, &[(heads + 2 * kv) * head, d], all);
+        } else {
+            b.add_permuted(&name("attn_q.weight"), DType::Q4_K, &[heads * head, d], head as usize);
+            b.add_permuted(&name("attn_q.bias"), DType::F32, &[heads * head], head as usize);
+            b.add_permuted(&name("attn_k.weight"), DType::Q4_K, &[kv * head, d], head as usize);
+            b.add_permuted(&name("attn_k.bias"), DType::F32, &[kv * head], head as usize);
+            b.add(&name("attn_v.weight"), DType::Q6_K, &[kv * head, d]);
+        }
+        b.add(&name("attn_output.weight"), DType::Q5_K, &[d, heads * head]);
+        for (n, shape) in [("ffn_gate", [d_ff, d]), ("ffn_up", [d_ff, d]), ("ffn_down", [d, d_ff])] {
+            b.add(&name(&format!("{n}.weight")), DType::Q4_K, &shape);
+        }
+        b.add(&name("attn_norm.weight"), DType::F32, &[d]).add(&name("ffn_norm.weight"), DType::F32, &[d]);
+    }
+    b.add("output_norm.weight", DType::F32, &[d]);
+    let int = |k: &str, n: u64| (format!("llama.{k}"), Value::Int(n.into()));
+    let entries = vec![
+        ("general.architecture".into(), Value::String("llama".into())),
+        int("block_count", layers),
+        int("embedding_length", d),
+        int("attention.head_count", heads),
+        int("attention.head_count_kv", kv),
+        int("context_length", 128),
+        ("llama.attention.layer_norm_rms_epsilon".into(), Value::Float(1e-5)),
+    ];
+    (b, ArchInfo::from_gguf(&Metadata { entries }).unwrap())
+}
+
+#[test]
+fn a_gguf_is_unpermuted_and_keeps_its_mixed_types() {
+    let (b, info) = gguf(false, 2);
+    let (file, _) = b.file();
+    let factors = vec![2.0; 16];
+    let spec = build(&info, &file, Some(factors.clone())).unwrap();
+    assert_eq!(spec.rope.scaling, lacewing::model::spec::RopeScaling::Factors(factors));
+    assert!(spec.tied_embeddings);
+    let (w, r) = loaded(&spec, &file, Caps::BASE);
+    assert!(w.output.is_none());
+    same(&r.matrix(&w.embed), &b.values["token_embd.weight"]);
+    for (i, l) in w.layers.iter().enumerate() {
+        let name = |n: &str| format!("blk.{i}.{n}");
+        let [qk, v] = &l.qkv[..] else { panic!("Q6_K values beside Q4_K queries and keys") };
+        same(&r.matrix(&qk.matrix), &b.joined(&[&name("attn_q.weight"), &name("attn_k.weight")]));
+        same(&bias(&r, qk.bias), &b.joined(&[&name("attn_q.bias"), &name("attn_k.bias")]));
+        same(&r.matrix(&v.matrix), &b.values[&name("attn_v.weight")]);
+        assert!(v.bias.is_none());
+        assert_eq!((qk.q_heads, qk.k_heads, qk.v_heads, v.v_heads), (8, 2, 0, 2));
+        linear(&r, &b, &l.o, &name("attn_output"));
+        linear(&r, &b, &l.down, &name("ffn_down"));
+    }
+}
+
+#[test]
+fn a_fused_qkv_tensor_is_one_matrix() {
+    let (b, info) = gguf(true, 1);
+    let (file, _) = b.file();
+    let spec = build(&info, &file, None).unwrap();
+    let (w, r) = loaded(&spec, &file, Caps::BASE);
+    assert_eq!(w.layers[0].qkv.len(), 1);
+    same(&qkv(&r, &w.layers[0]), &b.joined(&["blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.attn_v.weight"]));
+}
+
+#[test]
+fn large_tensors_come_in_slices_and_small_ones_together() {
+    // 5120 x 1024 f32: 20 MiB.
+    let (d, vocab) = (1024, 5120);
+    let mut b = hf(&[], false, |_| DType::F32);
+    for name in ["lm_head.weight", "model.embed_tokens.weight", "model.norm.weight"] {
+        b.remove(name);
+    }
+    b.add("lm_head.weight", DType::F32, &[vocab, d]);
+    for n in ["input_layernorm", "post_attention_layernorm"] {
+        b.add(&format!("model.layers.0.{n}.weight"), DType::BF16, &[d]);
+    }
+    for n in ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj"] {
+        b.add(&format!("model.layers.0.{n}.weight"), DType::BF16, &[16, d]);
+    }
+    for n in ["self_attn.o_proj", "mlp.down_proj"] {
+        b.add(&format!("model.layers.0.{n}.weight"), DType::BF16, &[d, 16]);
+    }
+    b.add("model.norm.weight", DType::F32, &[d]);
+    let (file, memory) = b.file();
+    let extra = json!({"hidden_size": d, "vocab_size": vocab, "tie_word_embeddings": true, "num_hidden_layers": 1});
+    let spec = build(&info(&[], extra), &file, None).unwrap();
+    let (w, r) = loaded(&spec, &file, Caps::BASE);
+    same(&r.matrix(&w.embed), &b.values["lm_head.weight"]);
+    let reads = memory.reads.borrow();
+    assert!(reads.iter().all(|(_, len)| *len <= 16 << 20));
+    // 16 + 4 MiB of the table, the rest of the model with the last slice.
+    assert_eq!(reads.len(), 2, "{reads:?}");
+    assert!(reads.windows(2).all(|w| w[0].0 < w[1].0), "in file order");
+}
+
+#[track_caller]
+fn refused(change: impl Fn(&mut Builder), code: &str, mentions: &[&str]) {
+    let sizes = [(4, 2, 96)];
+    let mut b = hf(&sizes, false, |_| DType::F16);
+    let spec = build(&info(&sizes, json!({})), &b.file().0, None).unwrap();
+    change(&mut b);
+    let (file, _) = b.file();
+    // The spec is checked against the tensors, and so is every claim.
+    let (result, r) = placed(&spec, &file, Caps::BASE);
+    let error = result.err().expect("an error");
+    assert_eq!(error.code(), code, "{error}");
+    for text in mentions {
+        assert!(error.to_string().contains(text), "{error}");
+    }
+    assert!(r.created > 0 && r.buffers.is_empty(), "all buffers are destroyed");
+    if let Err(e) = build(&info(&sizes, json!({})), &file, None) {
+        assert_eq!(e.code(), code, "{e}");
+    }
+}
+
+#[test]
+fn missing_unused_and_misshapen_tensors_are_named() {
+    let down = "model.layers.0.mlp.down_proj.weight";
+    refused(|b| _ = b.remove(down), "missing-tensor", &[down]);
+    refused(|b| _ = b.remove("model.norm.weight"), "missing-tensor", &["model.norm.weight"]);
+    let extra = "model.layers.0.self_attn.q_norm.weight";
+    refused(|b| _ = b.add(extra, DType::F32, &[HEAD]), "missing-tensor", &[extra, "llama"]);
+    refused(|b| _ = b.remove(down).add(down, DType::F16, &[D, 95]), "bad-file", &[down, "95", "96"]);
+    refused(|b| _ = b.remove(down).add(down, DType::F16, &[D]), "bad-file", &[down]);
+    let sizes = [(4, 2, 96)];
+    let mut b = hf(&sizes, false, |_| DType::F16);
+    b.add("model.layers.0.self_attn.rotary_emb.inv_freq", DType::F32, &[8]);
+    let (file, _) = b.file();
+    let spec = build(&info(&sizes, json!({})), &file, None).unwrap();
+    assert!(placed(&spec, &file, Caps::BASE).0.is_ok(), "rotary tables in the file are not weights");
+}
+
+#[test]
+fn a_tied_model_may_hold_either_table_or_both() {
+    let sizes = [(4, 2, 96)];
+    for (gone, kept) in [
+        ("lm_head.weight", "model.embed_tokens.weight"),
+        ("model.embed_tokens.weight", "lm_head.weight"),
+        ("", "model.embed_tokens.weight"),
+    ] {
+        let mut b = hf(&sizes, false, |_| DType::F16);
+        b.remove(gone);
+        let (file, _) = b.file();
+        let spec = build(&info(&sizes, json!({"tie_word_embeddings": true})), &file, None).unwrap();
+        assert!(spec.tied_embeddings);
+        let (w, r) = loaded(&spec, &file, Caps::BASE);
+        assert!(w.output.is_none());
+        same(&r.matrix(&w.embed), &b.values[kept]);
+        if !gone.is_empty() {
+            let error = build(&info(&sizes, json!({"tie_word_embeddings": false})), &file, None).unwrap_err();
+            assert_eq!(error.code(), "missing-tensor", "{error}");
+            assert!(error.to_string().contains(gone));
+        }
+    }
+}
+
+fn failing(prepare: impl Fn(&Memory), cancel_after: usize) -> Error {
+    let sizes = [(4, 2, 96); 3];
+    let b = hf(&sizes, true, |_| DType::F32);
+    let (file, memory) = b.file();
+    let spec = build(&info(&sizes, json!({})), &file, None).unwrap();
+    let (result, mut r) = placed(&spec, &file, Caps::BASE);
+    let (_, uploads) = result.unwrap();
+    prepare(&memory);
+    let cancel = Cell::new(cancel_after == 0);
+    let mut calls = 0;
+    let mut progress = |_, _| {
+        calls += 1;
+        cancel.set(calls >= cancel_after);
+    };
+    let error = pollster::block_on(upload(&file, uploads, &mut r, &mut progress, &cancel)).unwrap_err();
+    assert!(r.created > 0 && r.buffers.is_empty(), "all buffers are destroyed");
+    error
+}
+
+#[test]
+fn a_cancelled_or_failed_upload_frees_everything() {
+    assert_eq!(failing(|_| (), 0).code(), "aborted");
+    assert_eq!(failing(|_| (), 1).code(), "aborted");
+    assert_eq!(failing(|m| m.fail_after.set(0), usize::MAX).code(), "download-failed");
+}
