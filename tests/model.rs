@@ -4,8 +4,8 @@
 use lacewing::execute::Executor;
 use lacewing::execute::cpu::CpuExecutor;
 use lacewing::formats::source::open_files;
-use lacewing::gpu::context::{Gpu, GpuOptions};
-use lacewing::kernels::{KvType, Tier};
+use lacewing::gpu::{Gpu, GpuOptions};
+use lacewing::kernels::{Caps, KvType, Tier};
 use lacewing::session::{GenerateOptions, LoadOptions, Model};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -160,7 +160,7 @@ fn check(case: &str, name: &str, executor: Box<dyn Executor>, kv_type: KvType) {
 #[test]
 fn goldens_on_the_cpu_references() {
     for case in GOLDENS {
-        check(case, "cpu", Box::new(CpuExecutor::new()), KvType::F32);
+        check(case, "cpu", Box::new(CpuExecutor::new(Caps::BASE)), KvType::F32);
     }
 }
 

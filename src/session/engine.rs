@@ -181,9 +181,8 @@ impl Engine {
         self.position < self.cache.context_length
     }
 
-    /// Logits `[ids.len(), vocab_size]` of a fresh context, `chunk` tokens at a time.
-    pub async fn logits(&mut self, ids: &[u32], chunk: u32, cancel: &Cell<bool>) -> Result<Vec<f32>> {
-        self.truncate(0);
+    /// Makes room for the logits of every position of a chunk, and returns the largest chunk (at most `chunk`) for it.
+    fn logit_chunk(&mut self, chunk: u32) -> Result<u32> {
         let row_bytes = u64::from(self.spec.vocab_size) * 4;
         let limit = LOGIT_BYTES.min(self.executor.caps().max_binding_bytes).max(row_bytes);
         let fitting = BUCKETS.iter().copied().filter(|b| u64::from(*b) * row_bytes <= limit).max().unwrap_or(1);
@@ -192,6 +191,26 @@ impl Engine {
         if self.buffers.ensure_logit_rows(rows, self.spec.vocab_size, &mut *self.executor)? {
             self.drop_plans();
         }
+        Ok(chunk)
+    }
+
+    /// Appends one chunk without running it: the steps and the compiled plan that would give the logits of all its
+    /// positions. For bisecting; `ids` is at most one bucket.
+    pub fn stage(&mut self, ids: &[u32]) -> Result<(Vec<Step>, PlanId)> {
+        if ids.len() as u32 > self.logit_chunk(ids.len() as u32)? {
+            return Err(Error::BadRequest(format!("{} tokens do not fit one pass: choose a smaller chunk", ids.len())));
+        }
+        let plan = self.chunk(ids, Output::AllLogits)?;
+        self.cache.ids.extend_from_slice(ids);
+        let n_tokens = bucket(ids.len() as u32).min(self.largest_bucket());
+        Ok((self.steps(n_tokens, Output::AllLogits), plan))
+    }
+
+    /// Logits `[ids.len(), vocab_size]` of a fresh context, `chunk` tokens at a time.
+    pub async fn logits(&mut self, ids: &[u32], chunk: u32, cancel: &Cell<bool>) -> Result<Vec<f32>> {
+        self.truncate(0);
+        let chunk = self.logit_chunk(chunk)?;
+        let row_bytes = u64::from(self.spec.vocab_size) * 4;
         let mut logits = Vec::with_capacity(ids.len() * self.spec.vocab_size as usize);
         for part in ids.chunks(chunk as usize) {
             if cancel.get() {

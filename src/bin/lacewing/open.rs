@@ -2,8 +2,8 @@
 
 use lacewing::execute::Executor;
 use lacewing::execute::cpu::CpuExecutor;
-use lacewing::gpu::context::{Gpu, GpuOptions};
-use lacewing::kernels::{KvType, Tier};
+use lacewing::gpu::{Gpu, GpuOptions};
+use lacewing::kernels::{Caps, KvType, Tier};
 use lacewing::session::{LoadOptions, Model, Progress};
 use lacewing::{Error, Result};
 use std::cell::Cell;
@@ -36,7 +36,7 @@ impl ModelArgs {
     /// The device the arguments ask for.
     pub async fn executor(&self) -> Result<Box<dyn Executor>> {
         match self.device.as_str() {
-            "cpu" => Ok(Box::new(CpuExecutor::new())),
+            "cpu" => Ok(Box::new(CpuExecutor::new(Caps::BASE))),
             "gpu" => {
                 let options = GpuOptions { tier: self.tier()?, allow_software: true, ..GpuOptions::default() };
                 let gpu = Gpu::new(options).await?;
@@ -79,10 +79,15 @@ impl ModelArgs {
 
     /// Loads a model, with progress on stderr when that is a terminal.
     pub async fn load(&self, model: &str) -> Result<Model> {
+        self.load_on(model, self.executor().await?).await
+    }
+
+    /// As `load`, on a given device.
+    pub async fn load_on(&self, model: &str, executor: Box<dyn Executor>) -> Result<Model> {
         let files = lacewing::formats::source::open_files(model)?;
         let mut progress = progress_line();
         let cancel = Rc::new(Cell::new(false));
-        Model::load(files, self.executor().await?, self.load_options()?, &mut progress, cancel).await
+        Model::load(files, executor, self.load_options()?, &mut progress, cancel).await
     }
 }
 
