@@ -84,7 +84,7 @@ impl Model {
         let context_length = context_length(&spec, options.context_length)?;
         let (weights, uploads) = load::place(&spec, tensors, &mut *executor)?;
         let mut engine = Engine::new(executor, spec, weights, context_length, options.kv_type)?;
-        let total_bytes = tensors.tensors.iter().map(|t| t.bytes).sum();
+        let total_bytes = load::read_bytes(tensors, &uploads);
         let mut report = |downloaded_bytes, uploaded_bytes| {
             progress(Progress { downloaded_bytes, uploaded_bytes, total_bytes });
         };
@@ -145,7 +145,7 @@ impl Model {
             submitted: 0,
             max_tokens: options.max_tokens.unwrap_or(u32::MAX).min(room),
             eos_ids: if options.ignore_eos { Vec::new() } else { self.eos_ids.clone() },
-            detokenizer: tokenizer.map(|t| Detokenizer::new(t.clone())),
+            detokenizer: tokenizer.map(Detokenizer::new),
             stop: StopMatcher::new(options.stop.clone()),
             finished: None,
             timing: Timing {

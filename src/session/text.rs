@@ -5,11 +5,10 @@ use crate::model::open::ModelFiles;
 use crate::text::chat::{self, ChatTemplate, RenderOptions};
 use crate::text::tokenizer::Tokenizer;
 use serde_json::Value;
-use std::rc::Rc;
 
 /// See the module.
 pub struct Text {
-    tokenizer: Option<Rc<Tokenizer>>,
+    tokenizer: Option<Tokenizer>,
     template: Option<ChatTemplate>,
 }
 
@@ -33,14 +32,14 @@ impl Text {
         let source =
             chat::find(files.chat_template_jinja.as_deref(), files.tokenizer_config.as_ref(), files.gguf.as_ref());
         let template = match (source, &tokenizer) {
-            (Some(source), Some(t)) => Some(ChatTemplate::new(&source, t.bos_text(), t.eos_text())?),
+            (Some(source), Some(t)) => Some(ChatTemplate::new(&source, t.bos_text().as_deref(), t.eos_text().as_deref())?),
             _ => None,
         };
-        Ok(Text { tokenizer: tokenizer.map(Rc::new), template })
+        Ok(Text { tokenizer, template })
     }
 
     /// The tokenizer, or an error that says how to do without.
-    pub fn tokenizer(&self) -> Result<&Rc<Tokenizer>> {
+    pub fn tokenizer(&self) -> Result<&Tokenizer> {
         self.tokenizer.as_ref().ok_or_else(|| {
             Error::UnsupportedModel(
                 "this model came without a tokenizer (no tokenizer.json and none in the GGUF): prompt it with token ids"
@@ -64,6 +63,7 @@ impl Text {
             )
         })?;
         let options = RenderOptions { add_generation_prompt: true, ..RenderOptions::default() };
-        tokenizer.encode_chat(&template.render(messages, tools, &options)?)
+        // Templates write BOS themselves.
+        tokenizer.encode(&template.render(messages, tools, &options)?, false)
     }
 }
