@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cache", &["execute"]),
     ("model", &["execute"]),
     ("session", &["text", "cache", "model"]),
+    ("inspect", &["model"]),
     ("web", &["session", "gpu"]),
 ];
 

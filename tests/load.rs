@@ -374,7 +374,7 @@ fn refused(change: impl Fn(&mut Builder), code: &str, mentions: &[&str]) {
     let (file, _) = b.file();
     // The spec is checked against the tensors, and so is every claim.
     let (result, r) = placed(&spec, &file, Caps::BASE);
-    let error = result.err().expect("an error");
+    let error = result.expect_err("an error");
     assert_eq!(error.code(), code, "{error}");
     for text in mentions {
         assert!(error.to_string().contains(text), "{error}");

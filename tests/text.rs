@@ -2,7 +2,8 @@
 
 mod text_support;
 
-use lacewing::text::{Detokenizer, Tokenizer};
+use lacewing::Error;
+use lacewing::text::{ChatTemplate, Detokenizer, RenderOptions, Tokenizer};
 use serde_json::Value;
 use text_support::{gguf_metadata, json, shared};
 
@@ -95,4 +96,39 @@ fn prompts_of_the_model_goldens() {
 
 fn ids_of(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+}
+
+/// 26 July 2024, as in make_golden.py.
+const NOW: i64 = 1_721_952_000;
+
+#[test]
+fn chat_template_goldens() {
+    let Some(dir) = shared("chat-templates") else { return };
+    let mut wrong = Vec::new();
+    let golden = json(&dir.join("golden.json"));
+    assert_eq!(golden.as_object().unwrap().len(), 9);
+    for (file, cases) in golden.as_object().unwrap() {
+        let source = std::fs::read_to_string(dir.join(file)).unwrap();
+        let template = ChatTemplate::new(&source, Some("<s>"), Some("</s>")).unwrap();
+        assert_eq!(cases.as_array().unwrap().len(), 7);
+        for (i, case) in cases.as_array().unwrap().iter().enumerate() {
+            let options = RenderOptions {
+                add_generation_prompt: case["add_generation_prompt"].as_bool().unwrap(),
+                now: Some(NOW),
+                ..Default::default()
+            };
+            let result = template.render(&case["messages"], &case["tools"], &options);
+            let fits = match (&result, case["text"].as_str(), case["error"].as_str()) {
+                (Ok(text), Some(expected), _) => text == expected,
+                (Err(Error::BadRequest(message)), None, Some(expected)) => {
+                    expected.strip_prefix("TemplateError: ") == Some(message)
+                }
+                _ => false,
+            };
+            if !fits {
+                wrong.push(format!("{file} case {i}:\n{result:?}\nexpected {} {}", case["text"], case["error"]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -86,7 +86,7 @@ pub trait Executor {
 
 /// Checks that `offset..offset + bytes` is whole words and lies within a buffer of `len` bytes.
 pub fn check_range(offset: u64, bytes: u64, len: u64) -> Result<()> {
-    if offset % 4 != 0 || bytes % 4 != 0 {
+    if !offset.is_multiple_of(4) || !bytes.is_multiple_of(4) {
         return Err(Error::BadRequest(format!("Expected whole words, found {bytes} bytes at offset {offset}.")));
     }
     if offset.checked_add(bytes).is_none_or(|end| end > len) {
@@ -102,7 +102,7 @@ pub fn check_step(step: &Step, access: &[Access], caps: &Caps, len_of: &dyn Fn(B
     if step.bindings.len() != access.len() {
         return Err(wrong(format!("{} bindings, expected {}", step.bindings.len(), access.len())));
     }
-    if step.params.len() != step.kernel.params_bytes() || step.params.len() % 16 != 0 {
+    if step.params.len() != step.kernel.params_bytes() || !step.params.len().is_multiple_of(16) {
         let expected = step.kernel.params_bytes();
         return Err(wrong(format!("{} bytes of params, expected {expected}, a multiple of 16", step.params.len())));
     }
@@ -110,7 +110,7 @@ pub fn check_step(step: &Step, access: &[Access], caps: &Caps, len_of: &dyn Fn(B
         let Some(len) = len_of(bind.buffer) else {
             return Err(wrong(format!("binding {} is a buffer that was freed", i + 1)));
         };
-        if bind.bytes == 0 || bind.offset % 256 != 0 {
+        if bind.bytes == 0 || !bind.offset.is_multiple_of(256) {
             return Err(wrong(format!(
                 "binding {} has {} bytes at offset {}, expected some at a multiple of 256",
                 i + 1,

@@ -1,5 +1,12 @@
 //! GGUF v2/v3, single and split files (spec: ggml/docs/gguf.md).
 
+use super::gguf_header::{self, Header};
+use super::source::{ByteSource, Files};
+use super::{TensorFile, TensorInfo};
+use crate::error::{Error, Result};
+use std::collections::HashSet;
+use std::rc::Rc;
+
 /// A metadata value. Integers of any width are one kind: files in the wild use several types for the same key.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -82,5 +89,156 @@ impl Metadata {
             Value::Floats(f) => Some(f),
             _ => None,
         }
+    }
+}
+
+/// Reads the header of the GGUF that `files` names, and of its other parts when it is a split file; no tensor data.
+///
+/// Any part of a split file may be named. Errors: `bad-file` for a file that breaks the format, `unsupported-format`
+/// for versions and tensor types that are not supported, `download-failed` for a missing part.
+pub async fn read(files: &dyn Files) -> Result<(Metadata, TensorFile)> {
+    let main = files.main().ok_or_else(|| {
+        Error::BadRequest("a GGUF model is named by its .gguf file, not by a directory; name the file".into())
+    })?;
+    let source = open(files, &main).await?;
+    let header = gguf_header::read(&*source).await?;
+    let count = integer(&header.metadata, "split.count", &main)?.unwrap_or(1);
+    if count <= 1 {
+        let mut file = TensorFile { sources: Vec::new(), tensors: Vec::new() };
+        let metadata = add(&mut file, source, header)?;
+        check_names(&file.tensors, &main)?;
+        return Ok((metadata, file));
+    }
+    read_parts(files, main, source, header, count).await
+}
+
+/// Reads all `count` parts in order; the metadata is that of the first.
+async fn read_parts(
+    files: &dyn Files,
+    main: String,
+    source: Rc<dyn ByteSource>,
+    header: Header,
+    count: u64,
+) -> Result<(Metadata, TensorFile)> {
+    let (prefix, suffix) = part_name(&main, count).ok_or_else(|| {
+        Error::BadFile(format!(
+            "{main} is one of {count} parts, but is not named NAME-00001-of-{count:05}.gguf, so the other parts cannot \
+             be found; give the parts their original names"
+        ))
+    })?;
+    let mut given = Some((source, header));
+    let mut metadata = None;
+    let mut file = TensorFile { sources: Vec::new(), tensors: Vec::new() };
+    for part in 0..count {
+        let name = format!("{prefix}{:05}{suffix}", part + 1);
+        let (source, header) = match given.take_if(|_| name == main) {
+            Some(given) => given,
+            None => {
+                let source = open(files, &name).await?;
+                let header = gguf_header::read(&*source).await?;
+                (source, header)
+            }
+        };
+        let no = integer(&header.metadata, "split.no", &name)?;
+        let of = integer(&header.metadata, "split.count", &name)?;
+        if no != Some(part) || of != Some(count) {
+            return Err(Error::BadFile(format!(
+                "{name} says that it is part {no:?} (counted from 0) of {of:?} instead of part {part} of {count}: parts \
+                 of different files are mixed or renamed"
+            )));
+        }
+        let one = add(&mut file, source, header)?;
+        metadata.get_or_insert(one);
+    }
+    let metadata = metadata.unwrap_or_default();
+    if let Some(total) = integer(&metadata, "split.tensors.count", &main)?
+        && total != file.tensors.len() as u64
+    {
+        return Err(Error::BadFile(format!(
+            "the {count} parts of {main} hold {} tensors instead of {total}: parts of different files are mixed",
+            file.tensors.len()
+        )));
+    }
+    check_names(&file.tensors, &main)?;
+    Ok((metadata, file))
+}
+
+async fn open(files: &dyn Files, name: &str) -> Result<Rc<dyn ByteSource>> {
+    files.open(name).await?.ok_or_else(|| {
+        Error::DownloadFailed(format!("{name} is missing; all parts of a model have to be in one place"))
+    })
+}
+
+/// A non-negative integer of any width; None when the key is absent.
+pub(super) fn integer(metadata: &Metadata, key: &str, file: &str) -> Result<Option<u64>> {
+    match metadata.get(key) {
+        None => Ok(None),
+        Some(Value::Int(i)) if u64::try_from(*i).is_ok() => Ok(Some(*i as u64)),
+        Some(_) => Err(Error::BadFile(format!("{file}: {key} has to be a non-negative integer"))),
+    }
+}
+
+/// The name of a part, before and after its number, when it fits the number of parts.
+fn part_name(name: &str, count: u64) -> Option<(&str, &str)> {
+    let (rest, last) = name.rsplit_once("-of-")?;
+    let (digits, extension) = last.split_at_checked(5)?;
+    let (_, number) = rest.rsplit_once('-')?;
+    let is_number = |s: &str| s.len() == 5 && s.bytes().all(|b| b.is_ascii_digit());
+    let fits = is_number(number) && is_number(digits) && digits.parse() == Ok(count);
+    (fits && extension.eq_ignore_ascii_case(".gguf")).then(|| (&rest[..rest.len() - 5], &name[rest.len()..]))
+}
+
+/// Places the tensors of one file; returns its metadata.
+fn add(file: &mut TensorFile, source: Rc<dyn ByteSource>, header: Header) -> Result<Metadata> {
+    let (name, total) = (source.name().to_string(), source.len());
+    let align = match integer(&header.metadata, "general.alignment", &name)? {
+        None => 32,
+        Some(a) if a > 0 && a % 8 == 0 && a <= u64::from(u32::MAX) => a,
+        Some(a) => return Err(Error::BadFile(format!("{name}: general.alignment is {a} instead of a multiple of 8"))),
+    };
+    let start = header.end.next_multiple_of(align);
+    let index = file.sources.len();
+    let mut ranges = Vec::with_capacity(header.tensors.len());
+    for t in header.tensors {
+        let at = |what: String| Error::BadFile(format!("{name}: tensor {:?} {what}", t.name));
+        let block = t.dtype.block_elems();
+        let cols = t.shape.last().copied().unwrap_or(1);
+        if cols % block != 0 {
+            let dtype = t.dtype.name();
+            return Err(at(format!("has rows of {cols} elements, which are not whole {dtype} blocks of {block}")));
+        }
+        let elements = t.shape.iter().try_fold(1_u64, |n, d| n.checked_mul(*d));
+        let bytes = elements.and_then(|n| (n / block).checked_mul(t.dtype.block_bytes()));
+        let offset = start.checked_add(t.offset);
+        let end = offset.zip(bytes).and_then(|(o, b)| o.checked_add(b));
+        let (Some(offset), Some(bytes), Some(end)) = (offset, bytes, end) else {
+            return Err(at(format!("of shape {:?} is larger than any file", t.shape)));
+        };
+        if t.offset % align != 0 {
+            return Err(at(format!("is at offset {}, which is not a multiple of {align}", t.offset)));
+        }
+        if end > total {
+            return Err(at(format!("ends at byte {end}, but the file at byte {total}: the file is cut; get it again")));
+        }
+        ranges.push((offset, end, file.tensors.len()));
+        file.tensors.push(TensorInfo { name: t.name, dtype: t.dtype, shape: t.shape, source: index, offset, bytes });
+    }
+    ranges.sort_unstable();
+    for pair in ranges.windows(2) {
+        if pair[1].0 < pair[0].1 {
+            let (a, b) = (&file.tensors[pair[0].2].name, &file.tensors[pair[1].2].name);
+            return Err(Error::BadFile(format!("{name}: tensors {a:?} and {b:?} overlap")));
+        }
+    }
+    file.sources.push(source);
+    Ok(header.metadata)
+}
+
+/// `bad-file` when two tensors have one name.
+pub(super) fn check_names(tensors: &[TensorInfo], file: &str) -> Result<()> {
+    let mut seen = HashSet::with_capacity(tensors.len());
+    match tensors.iter().find(|t| !seen.insert(t.name.as_str())) {
+        Some(t) => Err(Error::BadFile(format!("{file}: two tensors are called {:?}", t.name))),
+        None => Ok(()),
     }
 }

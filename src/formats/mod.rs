@@ -1,6 +1,11 @@
 //! Bytes -> named tensors + metadata. Knows no model and no GPU.
 
 pub mod gguf;
+mod gguf_header;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod http;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod local;
 pub mod safetensors;
 pub mod source;
 

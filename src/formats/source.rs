@@ -1,7 +1,10 @@
 //! Byte ranges of named files: memory, local files, HTTP with Range, or a JavaScript object.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::{future::Future, pin::Pin, rc::Rc};
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use super::local::{DirFiles, open_files};
 
 /// A future of this crate. Not `Send`: in a browser everything lives on one thread.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -24,6 +27,96 @@ pub trait ByteSource {
 pub trait Files {
     /// The file the caller named, when it named one file (a `.gguf`); None for a directory.
     fn main(&self) -> Option<String>;
-    /// Opens a file by its name within the directory (or beside the main file). None when there is no such file.
+    /// Opens a file by its name within the directory (or beside the main file). None when there is no such file;
+    /// `download-failed` when the main file itself is missing or a source answers with an error.
     fn open<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Rc<dyn ByteSource>>>>;
+}
+
+/// `len` as a length in memory, when `offset..offset + len` lies within a file of `total` bytes; else `bad-file`.
+pub fn check_range(name: &str, total: u64, offset: u64, len: u64) -> Result<usize> {
+    match offset.checked_add(len) {
+        Some(end) if end <= total => usize::try_from(len)
+            .map_err(|_| Error::OutOfMemory(format!("{name}: {len} bytes in one piece do not fit this address space"))),
+        _ => Err(Error::BadFile(format!(
+            "{name} ends at byte {total}, but {len} bytes at byte {offset} are needed: the file is cut; get it again"
+        ))),
+    }
+}
+
+/// Whether `name` names a file of the same folder: no separators, no drive letters, not `.` or `..`.
+pub fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', ':', '\0'])
+}
+
+/// A small file as a whole; None when there is none. `bad-file` when it is longer than `limit` bytes.
+pub async fn read_whole(files: &dyn Files, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+    let Some(source) = files.open(name).await? else { return Ok(None) };
+    if source.len() > limit {
+        return Err(Error::BadFile(format!("{name} has {} bytes; at most {limit} are expected", source.len())));
+    }
+    Ok(Some(source.read(0, source.len()).await?))
+}
+
+/// A file in memory.
+pub struct MemorySource {
+    name: String,
+    bytes: Rc<[u8]>,
+}
+
+impl MemorySource {
+    /// A source over `bytes`, called `name` in messages.
+    pub fn new(name: impl Into<String>, bytes: impl Into<Rc<[u8]>>) -> MemorySource {
+        MemorySource { name: name.into(), bytes: bytes.into() }
+    }
+}
+
+impl ByteSource for MemorySource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+    fn read(&self, offset: u64, len: u64) -> LocalFuture<'_, Result<Vec<u8>>> {
+        Box::pin(async move {
+            let n = check_range(&self.name, self.len(), offset, len)?;
+            Ok(self.bytes[offset as usize..][..n].to_vec())
+        })
+    }
+}
+
+/// Files in memory: a GGUF given as bytes, or a directory built in a test.
+#[derive(Default)]
+pub struct MemoryFiles {
+    main: Option<String>,
+    files: Vec<(String, Rc<dyn ByteSource>)>,
+}
+
+impl MemoryFiles {
+    /// A directory, empty so far.
+    pub fn new() -> MemoryFiles {
+        MemoryFiles::default()
+    }
+
+    /// One file that the caller named.
+    pub fn single(name: &str, bytes: impl Into<Rc<[u8]>>) -> MemoryFiles {
+        let mut files = MemoryFiles::new().with(name, bytes);
+        files.main = Some(name.to_string());
+        files
+    }
+
+    /// The same with one more file.
+    pub fn with(mut self, name: &str, bytes: impl Into<Rc<[u8]>>) -> MemoryFiles {
+        self.files.push((name.to_string(), Rc::new(MemorySource::new(name, bytes))));
+        self
+    }
+}
+
+impl Files for MemoryFiles {
+    fn main(&self) -> Option<String> {
+        self.main.clone()
+    }
+    fn open<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Rc<dyn ByteSource>>>> {
+        Box::pin(async move { Ok(self.files.iter().find(|(n, _)| n == name).map(|(_, s)| s.clone())) })
+    }
 }

@@ -83,7 +83,7 @@ impl Staging {
 
     /// Takes it for a read when nobody else has it and no map is under way.
     pub(super) fn take(&self) -> bool {
-        if self.taken.get() || matches!(*self.state(), State::Pending(_)) {
+        if self.taken.get() || self.pending() {
             return false;
         }
         // A read that was dropped while its map was under way left the buffer mapped.
@@ -112,9 +112,9 @@ impl Staging {
         });
     }
 
-    #[cfg(target_arch = "wasm32")]
-    pub(super) fn settled(&self) -> bool {
-        !matches!(*self.state(), State::Pending(_))
+    /// Whether a map is under way.
+    pub(super) fn pending(&self) -> bool {
+        matches!(*self.state(), State::Pending(_))
     }
 }
 
@@ -150,8 +150,9 @@ impl Future for Read {
     fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
         // Natively nothing happens unless someone polls the device: the one who waits does.
         #[cfg(not(target_arch = "wasm32"))]
-        if matches!(*self.staging.state(), State::Pending(_)) {
-            if let Err(error) = self.context.wait(self.submission.clone()) {
+        if self.staging.pending() {
+            let waited = self.context.wait(self.submission.clone());
+            if let Err(error) = waited {
                 return Poll::Ready(Err(error));
             }
         }

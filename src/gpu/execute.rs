@@ -244,7 +244,7 @@ impl Gpu {
             let read = Read { staging, bytes, context: self.context.clone() };
             Box::pin(async move {
                 if nudge {
-                    super::web::nudge(&read.context.queue, || read.staging.settled()).await;
+                    super::web::nudge(&read.context.queue, || !read.staging.pending()).await;
                 }
                 read.await
             })

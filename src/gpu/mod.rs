@@ -12,3 +12,4 @@ pub mod wgsl;
 
 pub use context::GpuOptions;
 pub use execute::Gpu;
+pub use profile::Profile;

@@ -6,10 +6,13 @@ use crate::error::{Error, Result};
 use crate::execute::PlanId;
 use crate::formats::source::LocalFuture;
 
+/// Label and nanoseconds of each step.
+pub type Profile = Vec<(String, u64)>;
+
 impl Gpu {
     /// GPU time of each step in nanoseconds, from one run of the plan with a pass per step. Fails with
     /// `unsupported-webgpu` where the adapter has no `timestamp-query`. Browsers round to 100 us.
-    pub fn profile(&mut self, plan: PlanId) -> Result<LocalFuture<'static, Result<Vec<(String, u64)>>>> {
+    pub fn profile(&mut self, plan: PlanId) -> Result<LocalFuture<'static, Result<Profile>>> {
         const PASSES: usize = 2048; // a query set holds 4096 timestamps
         if !self.context.timestamps {
             return Err(Error::UnsupportedWebGpu(format!("{} has no timestamp-query.", self.context.name)));

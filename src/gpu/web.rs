@@ -91,9 +91,11 @@ pub(super) async fn find_adapter() -> Result<Found> {
         request_with_subgroups(&adapter).map_err(refused)?;
     }
     let info = get(&adapter, "info");
-    let facts: Vec<String> =
+    // Deno gives the ids of vendor and device as numbers.
+    let mut facts: Vec<String> =
         ["vendor", "architecture", "device", "description"].iter().map(|k| text(&info, k)).collect();
-    let name = facts.iter().filter(|s| !s.is_empty()).cloned().collect::<Vec<_>>().join(" ");
+    facts.retain(|fact| fact.contains(|c: char| !c.is_ascii_digit()));
+    let name = facts.join(" ");
     let lower = name.to_lowercase();
     let software = get(&adapter, "isFallbackAdapter").is_truthy()
         || get(&info, "isFallbackAdapter").is_truthy()

@@ -5,8 +5,8 @@
 //! `active = clamp(ceil(live / 64), 1, n_splits)` splits of `ceil(live / active)` keys each are used
 //! ([`active_splits`]); workgroups of the others return at once and the merge ignores them.
 
-use super::{Access, Case, Kernel, Slot, Variant};
-use super::{Bind, Caps, KvType, Step};
+use super::fixture::{Fixture, Rng, cache_value};
+use super::{Access, Bind, Caps, Case, Kernel, KvType, OutputKind, Slot, Step, StepState, Variant};
 
 /// What to do.
 pub struct Args {
@@ -34,7 +34,8 @@ pub struct Args {
     pub scale: f32,
     /// Sliding window.
     pub window: Option<u32>,
-    /// Splits allocated (grid).
+    /// Splits allocated (grid). A split whose share of the keys is empty (see [`active_splits`]) gets max = -3e38 and
+    /// zeros.
     pub n_splits: u32,
 }
 
@@ -44,9 +45,75 @@ pub fn active_splits(live: u32, n_splits: u32) -> (u32, u32) {
     (active, live.div_ceil(active))
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    scale: f32,
+    window: u32,
+    n_splits: u32,
+    n_heads: u32,
+    group: u32,
+    kv_row4: u32,
+    pad: [u32; 2],
+}
+
+const WG: u32 = 128;
+/// Workgroup memory of the base tier.
+const WORKGROUP_BYTES: u32 = 16 << 10;
+/// The maximum of a split without keys.
+const LOWEST: f32 = -3.0e38;
+
+/// Bytes of workgroup memory of the shader for a block of `heads` query heads.
+fn workgroup_bytes(heads: u32, head_dim: u32) -> u32 {
+    let key_lanes = (WG / (head_dim / 4)).min(16);
+    let scratch = (4 * (heads * 64 + 8)).max(key_lanes / 2 * heads * head_dim);
+    4 * (heads * head_dim + scratch + heads * 64 + heads * 8)
+}
+
+/// Query heads per workgroup: the whole group where it fits, else equal parts of it. More than 8 would cost too many
+/// registers (four accumulators each).
+fn heads_per_workgroup(group: u32, head_dim: u32) -> u32 {
+    let fits = (1..=8).rev().find(|&h| workgroup_bytes(h, head_dim) <= WORKGROUP_BYTES).unwrap_or(1);
+    group.div_ceil(group.div_ceil(fits))
+}
+
+/// The part of `caps` that changes the text, so that tiers share pipelines: f16 loads of an f16 cache.
+fn caps_used(caps: &Caps, kv_type: KvType) -> Caps {
+    Caps { f16: caps.f16 && kv_type == KvType::F16, subgroups: false, ..*caps }
+}
+
 /// Builds the step.
-pub fn step(_caps: &Caps, _label: &str, _args: &Args) -> Step {
-    todo!()
+pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
+    let group = args.n_heads / args.n_kv_heads;
+    assert!(
+        args.head_dim % 4 == 0 && args.head_dim <= 256 && group * args.n_kv_heads == args.n_heads,
+        "attention_decode needs head_dim {} in fours up to 256 and {} KV heads to divide {} heads",
+        args.head_dim,
+        args.n_kv_heads,
+        args.n_heads
+    );
+    let heads = heads_per_workgroup(group, args.head_dim);
+    let params = Params {
+        scale: args.scale,
+        window: args.window.unwrap_or(u32::MAX),
+        n_splits: args.n_splits,
+        n_heads: args.n_heads,
+        group,
+        kv_row4: args.n_kv_heads * args.head_dim / 4,
+        pad: [0; 2],
+    };
+    Step {
+        kernel: &AttentionDecode,
+        label: label.to_string(),
+        variant: Variant::new("attention_decode", &caps_used(caps, args.kv_type))
+            .flag("KV_F32", args.kv_type == KvType::F32)
+            .constant("WG", WG)
+            .constant("HEAD_DIM", args.head_dim)
+            .constant("HEADS", heads),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        bindings: vec![args.q, args.k_cache, args.v_cache, args.state, args.partials, args.stats],
+        grid: [args.n_kv_heads, args.n_splits, group.div_ceil(heads)],
+    }
 }
 
 /// The kernel.
@@ -57,15 +124,107 @@ impl Kernel for AttentionDecode {
         "attention_decode"
     }
     fn access(&self, _variant: &Variant) -> Vec<Access> {
-        todo!()
+        [[Access::Read; 4].as_slice(), &[Access::ReadWrite; 2]].concat()
     }
     fn params_bytes(&self) -> usize {
-        todo!()
+        size_of::<Params>()
     }
-    fn reference(&self, _variant: &Variant, _params: &[u8], _io: &mut [Slot<'_>]) {
-        todo!()
+    fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
+        let p: Params = bytemuck::pod_read_unaligned(params);
+        let [q, k_cache, v_cache, state, partials, stats] = io else { panic!("attention_decode has 6 bindings") };
+        let kv_type = if variant.has("KV_F32") { KvType::F32 } else { KvType::F16 };
+        let (head_dim, kv_row) = (variant.get("HEAD_DIM") as usize, 4 * p.kv_row4 as usize);
+        let position = StepState::from_words(state.words()).position;
+        let live = (position + 1).min(p.window);
+        let (active, share) = active_splits(live, p.n_splits);
+        let first = position + 1 - live;
+        for split in 0..active {
+            let keys: Vec<usize> =
+                (split * share..((split + 1) * share).min(live)).map(|j| (first + j) as usize).collect();
+            for head in 0..p.n_heads as usize {
+                let of_head = |key: usize, d: usize| key * kv_row + head / p.group as usize * head_dim + d;
+                let score = |&key: &usize| {
+                    let dims = (0..head_dim).map(|d| {
+                        f64::from(q.f32s()[head * head_dim + d])
+                            * cache_value(k_cache.words(), kv_type, of_head(key, d))
+                    });
+                    f64::from(p.scale) * dims.sum::<f64>()
+                };
+                let scores: Vec<f64> = keys.iter().map(score).collect();
+                let max = scores.iter().fold(f64::from(LOWEST), |a, &b| a.max(b));
+                let weights: Vec<f64> = scores.iter().map(|s| (s - max).exp()).collect();
+                let at = split as usize * p.n_heads as usize + head;
+                stats.f32s_mut()[2 * at] = max as f32;
+                stats.f32s_mut()[2 * at + 1] = weights.iter().sum::<f64>() as f32;
+                for d in 0..head_dim {
+                    let v = |key: usize| cache_value(v_cache.words(), kv_type, of_head(key, d));
+                    let sum: f64 = keys.iter().zip(&weights).map(|(&key, w)| w * v(key)).sum();
+                    partials.f32s_mut()[at * head_dim + d] = sum as f32;
+                }
+            }
+        }
     }
-    fn cases(&self, _caps: &super::Caps) -> Vec<Case> {
-        todo!()
+    fn cases(&self, caps: &Caps) -> Vec<Case> {
+        use KvType::{F16, F32};
+        // n_heads, n_kv_heads, head_dim, position, window, n_splits, cache
+        let shapes = [
+            (1, 1, 8, 0, None, 4, F16),
+            (2, 1, 12, 1, None, 4, F16),
+            (9, 3, 64, 63, None, 4, F16),
+            (9, 3, 64, 64, None, 4, F16),
+            (9, 3, 64, 65, None, 4, F32),
+            (6, 1, 16, 300, None, 2, F16), // more than a tile per split
+            (7, 1, 64, 130, Some(65), 4, F16),
+            (4, 2, 80, 200, Some(64), 4, F16), // five sixths of the threads own columns
+            (8, 1, 128, 65, None, 2, F16),
+            (32, 2, 128, 70, Some(1000), 2, F16), // a group of 16: two blocks of 8
+            (9, 1, 128, 40, None, 2, F16),        // two blocks, the second not full
+            (4, 1, 160, 64, None, 2, F16),        // three key lanes
+            (8, 1, 256, 129, None, 3, F32),
+            (2, 2, 256, 1, Some(1), 3, F16),
+            (1, 1, 8, 12800, None, 200, F16), // shares of 65 leave the last splits without keys
+        ];
+        let mut cases = Vec::new();
+        for (n_heads, n_kv_heads, head_dim, position, window, n_splits, kv_type) in shapes {
+            let mut f = Fixture::default();
+            let mut rng = Rng::new(u64::from(position * 256 + head_dim));
+            let cache = ((position + 1) * n_kv_heads * head_dim) as usize;
+            let args = Args {
+                q: f.f32s(&rng.spiky((n_heads * head_dim) as usize)),
+                k_cache: f.cache(kv_type, &rng.spiky(cache)),
+                v_cache: f.cache(kv_type, &rng.spiky(cache)),
+                kv_type,
+                state: f.state(position, 1),
+                partials: f.output((n_splits * n_heads * head_dim) as usize),
+                stats: f.output((n_splits * n_heads * 2) as usize),
+                n_heads,
+                n_kv_heads,
+                head_dim,
+                scale: 1.0 / (head_dim as f32).sqrt(),
+                window,
+                n_splits,
+            };
+            // Scores reach about 30: their f32 error of some 1e-6 is a relative error of the weights, as is that of
+            // exp (3 + 2|x| ULP). Values reach 50, and outputs may cancel to nothing: hence atol.
+            cases.push(f.case(step(caps, "attention_decode", &args), OutputKind::F32, 2e-5, 1e-5));
+        }
+        cases
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_group_fits_workgroup_memory() {
+        for head_dim in (4..=256).step_by(4) {
+            for group in 1..=16 {
+                let heads = heads_per_workgroup(group, head_dim);
+                let blocks = group.div_ceil(heads);
+                assert!(workgroup_bytes(heads, head_dim) <= WORKGROUP_BYTES, "{group} x {head_dim}");
+                assert!(heads * blocks >= group && heads * (blocks - 1) < group, "{group} x {head_dim}");
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Prefill: out[t, j] = activation(gate[t, j]) * up[t, j], for t < state.n_tokens.
 
-use super::{Access, Case, Kernel, Slot, Variant};
-use super::{Activation, Bind, Caps, Step};
+use super::fixture::{Fixture, Rng};
+use super::{Access, Activation, Bind, Caps, Case, Kernel, OutputKind, Slot, Step, StepState, Variant};
 
 /// What to do.
 pub struct Args {
@@ -15,7 +15,7 @@ pub struct Args {
     pub out_stride: u32,
     /// `StepState`
     pub state: Bind,
-    /// Neurons.
+    /// Neurons, a multiple of 4 (so are the strides).
     pub d_ff: u32,
     /// Of the gate.
     pub activation: Activation,
@@ -23,9 +23,31 @@ pub struct Args {
     pub n_tokens: u32,
 }
 
-/// Builds the step.
-pub fn step(_caps: &Caps, _label: &str, _args: &Args) -> Step {
-    todo!()
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    neurons4: u32,
+    in_stride4: u32,
+    out_stride4: u32,
+    pad: u32,
+}
+
+const WG: u32 = 128;
+
+/// Builds the step: the same on every tier.
+pub fn step(_caps: &Caps, label: &str, args: &Args) -> Step {
+    let dims = [args.d_ff, args.in_stride, args.out_stride];
+    assert!(dims.iter().all(|d| d % 4 == 0), "glu needs d_ff, in_stride, out_stride {dims:?} in fours");
+    let params =
+        Params { neurons4: args.d_ff / 4, in_stride4: args.in_stride / 4, out_stride4: args.out_stride / 4, pad: 0 };
+    Step {
+        kernel: &Glu,
+        label: label.to_string(),
+        variant: Variant::new("glu", &Caps::BASE).flag(args.activation.flag(), true).constant("WG", WG),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        bindings: vec![args.gate_up, args.state, args.out],
+        grid: [params.neurons4.div_ceil(WG), args.n_tokens, 1],
+    }
 }
 
 /// The kernel.
@@ -36,15 +58,48 @@ impl Kernel for Glu {
         "glu"
     }
     fn access(&self, _variant: &Variant) -> Vec<Access> {
-        todo!()
+        vec![Access::Read, Access::Read, Access::ReadWrite]
     }
     fn params_bytes(&self) -> usize {
-        todo!()
+        size_of::<Params>()
     }
-    fn reference(&self, _variant: &Variant, _params: &[u8], _io: &mut [Slot<'_>]) {
-        todo!()
+    fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
+        let p: Params = bytemuck::pod_read_unaligned(params);
+        let [gate_up, state, out] = io else { panic!("glu has 3 bindings") };
+        let [d_ff, in_stride, out_stride] = [p.neurons4, p.in_stride4, p.out_stride4].map(|n| 4 * n as usize);
+        let activation = Activation::of(variant);
+        for t in 0..StepState::from_words(state.words()).n_tokens as usize {
+            let row = &gate_up.f32s()[t * in_stride..];
+            for j in 0..d_ff {
+                out.f32s_mut()[t * out_stride + j] =
+                    (activation.apply(row[j].into()) * f64::from(row[d_ff + j])) as f32;
+            }
+        }
     }
-    fn cases(&self, _caps: &super::Caps) -> Vec<Case> {
-        todo!()
+    fn cases(&self, caps: &Caps) -> Vec<Case> {
+        // d_ff, in_stride, out_stride, tokens, bucket
+        let shapes = [(4, 8, 4, 1, 1), (100, 208, 112, 3, 4), (1536, 3072, 1536, 2, 2)];
+        let mut cases = Vec::new();
+        for activation in [Activation::Silu, Activation::GeluTanh, Activation::Relu] {
+            for (d_ff, in_stride, out_stride, tokens, bucket) in shapes {
+                let mut f = Fixture::default();
+                let mut x = Rng::new(u64::from(d_ff)).spiky((bucket * in_stride) as usize);
+                x[0] = 150.0; // exp(x) is beyond f32
+                x[1] = -150.0;
+                let args = Args {
+                    gate_up: f.f32s(&x),
+                    in_stride,
+                    out: f.output((bucket * out_stride) as usize),
+                    out_stride,
+                    state: f.state(3, tokens),
+                    d_ff,
+                    activation,
+                    n_tokens: bucket,
+                };
+                // WGSL allows exp an error of 3 + 2|x| ULP; 1 + tanh cancels for negative gates, hence atol
+                cases.push(f.case(step(caps, "glu", &args), OutputKind::F32, 1e-5, 1e-5));
+            }
+        }
+        cases
     }
 }

@@ -49,7 +49,7 @@ pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
     Step {
         kernel: &RmsNorm,
         label: label.to_string(),
-        variant: Variant::new("rms_norm", caps).constant("WG", 128),
+        variant: Variant::new("rms_norm", &Caps { f16: false, ..*caps }).constant("WG", 128),
         params: bytemuck::bytes_of(&params).to_vec(),
         bindings: vec![args.x, args.weight, args.state, args.out],
         grid: [args.n_tokens, 1, 1],

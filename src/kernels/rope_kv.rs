@@ -1,7 +1,7 @@
 //! Prefill: rotates q in place and writes rotated k and plain v into the cache.
 
-use super::{Access, Case, Kernel, Slot, Variant};
-use super::{Bind, Caps, KvType, Step};
+use super::fixture::{Fixture, Rng, pack_f16};
+use super::{Access, Bind, Caps, Case, Kernel, KvType, OutputKind, Slot, Step, StepState, Variant};
 
 /// What to do.
 pub struct Args {
@@ -31,9 +31,43 @@ pub struct Args {
     pub n_tokens: u32,
 }
 
-/// Builds the step.
-pub fn step(_caps: &Caps, _label: &str, _args: &Args) -> Step {
-    todo!()
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    stride: u32,
+    q_pairs: u32,
+    kv_pairs: u32,
+    n_heads: u32,
+}
+
+const WG: u32 = 128;
+
+/// Builds the step: the same on every tier.
+pub fn step(_caps: &Caps, label: &str, args: &Args) -> Step {
+    assert!(
+        args.head_dim % 4 == 0 && args.n_rot % 2 == 0 && args.n_rot <= args.head_dim,
+        "rope_kv needs head_dim {} in fours and n_rot {} even and no larger",
+        args.head_dim,
+        args.n_rot
+    );
+    let params = Params {
+        stride: args.stride,
+        q_pairs: args.n_heads * args.n_rot / 2,
+        kv_pairs: args.n_kv_heads * args.head_dim / 2,
+        n_heads: args.n_heads,
+    };
+    Step {
+        kernel: &RopeKv,
+        label: label.to_string(),
+        variant: Variant::new("rope_kv", &Caps::BASE)
+            .flag("KV_F32", args.kv_type == KvType::F32)
+            .constant("WG", WG)
+            .constant("HEAD_DIM", args.head_dim)
+            .constant("N_ROT", args.n_rot),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        bindings: vec![args.qkv, args.rope, args.state, args.k_cache, args.v_cache],
+        grid: [(params.q_pairs + 2 * params.kv_pairs).div_ceil(WG), args.n_tokens, 1],
+    }
 }
 
 /// The kernel.
@@ -44,15 +78,96 @@ impl Kernel for RopeKv {
         "rope_kv"
     }
     fn access(&self, _variant: &Variant) -> Vec<Access> {
-        todo!()
+        vec![Access::ReadWrite, Access::Read, Access::Read, Access::ReadWrite, Access::ReadWrite]
     }
     fn params_bytes(&self) -> usize {
-        todo!()
+        size_of::<Params>()
     }
-    fn reference(&self, _variant: &Variant, _params: &[u8], _io: &mut [Slot<'_>]) {
-        todo!()
+    fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
+        let p: Params = bytemuck::pod_read_unaligned(params);
+        let [qkv, rope, state, k_cache, v_cache] = io else { panic!("rope_kv has 5 bindings") };
+        let (head_dim, n_rot) = (variant.get("HEAD_DIM") as usize, variant.get("N_ROT") as usize);
+        let (q_cols, kv_cols) = (p.n_heads as usize * head_dim, 2 * p.kv_pairs as usize);
+        let state = StepState::from_words(state.words());
+        for t in 0..state.n_tokens as usize {
+            let position = state.position as usize + t;
+            let row = &mut qkv.f32s_mut()[t * p.stride as usize..][..q_cols + 2 * kv_cols];
+            let mut turned: Vec<f64> = row.iter().map(|&x| x.into()).collect();
+            for head in turned[..q_cols + kv_cols].chunks_exact_mut(head_dim) {
+                for i in 0..n_rot / 2 {
+                    let at = 2 * (position * n_rot / 2 + i);
+                    let (cos, sin) = (f64::from(rope.f32s()[at]), f64::from(rope.f32s()[at + 1]));
+                    let (a, b) = (head[i], head[i + n_rot / 2]);
+                    head[i] = a * cos - b * sin;
+                    head[i + n_rot / 2] = b * cos + a * sin;
+                }
+            }
+            for (x, y) in row[..q_cols].iter_mut().zip(&turned) {
+                *x = *y as f32;
+            }
+            let (k, v) = turned[q_cols..].split_at(kv_cols);
+            for (cache, values) in [(&mut *k_cache, k), (&mut *v_cache, v)] {
+                if variant.has("KV_F32") {
+                    for (i, &x) in values.iter().enumerate() {
+                        cache.f32s_mut()[position * kv_cols + i] = x as f32;
+                    }
+                } else {
+                    for (i, x) in values.chunks_exact(2).enumerate() {
+                        cache.words_mut()[position * kv_cols / 2 + i] = pack_f16(x[0], x[1]);
+                    }
+                }
+            }
+        }
     }
-    fn cases(&self, _caps: &super::Caps) -> Vec<Case> {
-        todo!()
+    fn cases(&self, caps: &Caps) -> Vec<Case> {
+        // n_heads, n_kv_heads, head_dim, n_rot, position, tokens, bucket
+        let shapes = [
+            (2, 1, 8, 8, 0, 1, 1),
+            (3, 1, 12, 6, 5, 2, 4), // an odd number of pairs: halves of a pair lie in different halves of words
+            (4, 2, 16, 0, 3, 3, 4), // no rope
+            (9, 3, 64, 64, 63, 3, 4),
+            (4, 2, 80, 32, 64, 5, 8),
+            (2, 1, 256, 256, 300, 2, 2),
+        ];
+        let mut cases = Vec::new();
+        for kv_type in [KvType::F16, KvType::F32] {
+            for (n_heads, n_kv_heads, head_dim, n_rot, position, tokens, bucket) in shapes {
+                let mut f = Fixture::default();
+                let mut rng = Rng::new(u64::from(head_dim));
+                let capacity = position + tokens;
+                let stride = (n_heads + 2 * n_kv_heads) * head_dim + 4;
+                let turns = (0..capacity * n_rot / 2).flat_map(|i| {
+                    let angle = f64::from(i) * 0.37;
+                    [angle.cos() as f32, angle.sin() as f32]
+                });
+                let turns: Vec<f32> = turns.chain([1.0, 0.0]).collect(); // not empty without rope
+                let mut x = rng.spiky((bucket * stride) as usize);
+                x[((n_heads + n_kv_heads) * head_dim) as usize] = -1e5; // v beyond f16
+                let cache_words =
+                    (capacity * n_kv_heads * head_dim) as usize / if kv_type == KvType::F16 { 2 } else { 1 };
+                let args = Args {
+                    qkv: f.f32s_with_margin(&x),
+                    stride,
+                    rope: f.f32s(&turns),
+                    state: f.state(position, tokens),
+                    k_cache: f.output(cache_words),
+                    v_cache: f.output(cache_words),
+                    kv_type,
+                    n_heads,
+                    n_kv_heads,
+                    head_dim,
+                    n_rot,
+                    n_tokens: bucket,
+                };
+                // f16: WGSL leaves the direction of rounding open (one unit in the last of 11 bits), and a difference of
+                // products may cancel; f32: three roundings.
+                let (output, atol, rtol) = match kv_type {
+                    KvType::F16 => (OutputKind::F32ThenF16, 4e-6, 1.05e-3),
+                    KvType::F32 => (OutputKind::F32, 4e-6, 1e-6),
+                };
+                cases.push(f.case(step(caps, "rope_kv", &args), output, atol, rtol));
+            }
+        }
+        cases
     }
 }

@@ -5,15 +5,16 @@
 //! Order as in transformers: penalty (done), temperature, top-k, top-p, min-p, each renormalised. Greedy: highest
 //! logit, lowest id on ties.
 
-use super::{Access, Case, Kernel, Slot, Variant};
-use super::{Bind, Caps, Step};
+use super::fixture::{Fixture, Rng, SENTINEL};
+use super::sample_reduce::{CHUNK, MAX_VOCAB, Sampling, logits_of, penalise, reduced};
+use super::{Access, Bind, Caps, Case, Kernel, OutputKind, Slot, Step, StepState, Variant};
 
 /// What to do. Afterwards: ids[0] = ring[draws % ring_len] = token, seen[token] = 1, state.position += state.n_tokens,
 /// state.n_tokens = 1, state.draws += 1.
 pub struct Args {
     /// f32 [vocab_size], penalised.
     pub logits: Bind,
-    /// Columns.
+    /// Columns, 1 to `MAX_VOCAB`.
     pub vocab_size: u32,
     /// From `sample_reduce`.
     pub chunks: Bind,
@@ -27,13 +28,108 @@ pub struct Args {
     pub seen: Bind,
     /// u32 [ring_len]: drawn ids in order.
     pub ring: Bind,
-    /// Words of `ring`.
+    /// Words of `ring`, at least 1.
     pub ring_len: u32,
 }
 
-/// Builds the step.
-pub fn step(_caps: &Caps, _label: &str, _args: &Args) -> Step {
-    todo!()
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    vocab_size: u32,
+    n_chunks: u32,
+    ring_len: u32,
+    pad: u32,
+}
+
+/// Builds the step. One text for all tiers: workgroup atomics need nothing.
+pub fn step(_caps: &Caps, label: &str, args: &Args) -> Step {
+    assert!(
+        (1..=MAX_VOCAB).contains(&args.vocab_size) && args.ring_len > 0,
+        "sample: a vocabulary of {} and a ring of {}",
+        args.vocab_size,
+        args.ring_len
+    );
+    let n_chunks = args.vocab_size.div_ceil(CHUNK);
+    let params = Params { vocab_size: args.vocab_size, n_chunks, ring_len: args.ring_len, pad: 0 };
+    Step {
+        kernel: &Sample,
+        label: label.to_string(),
+        variant: Variant::new("sample", &Caps::BASE).constant("WG", 256),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        bindings: vec![args.logits, args.chunks, args.sampling, args.state, args.ids, args.seen, args.ring],
+        grid: [1, 1, 1],
+    }
+}
+
+/// The random bits of an id: two rounds of an integer hash under a key of (seed, draws).
+fn random_word(seed: u32, draws: u32, id: u32) -> u32 {
+    let mix = |word: u32| {
+        let word = (word ^ word >> 16).wrapping_mul(0x21f0_aaad);
+        let word = (word ^ word >> 15).wrapping_mul(0x735a_2d97);
+        word ^ word >> 15
+    };
+    let key = mix(seed ^ mix(draws));
+    mix(mix(id ^ key).wrapping_add(mix(key.wrapping_add(0x9e37_79b9))))
+}
+
+/// A standard Gumbel variate from random bits.
+fn gumbel(word: u32) -> f64 {
+    let uniform = (f64::from(word) + 0.5) / 2f64.powi(32);
+    -(-(-uniform).ln_1p()).ln()
+}
+
+/// A token, and how far the nearest decision on the way to it was from falling otherwise.
+struct Decision {
+    token: u32,
+    /// Relative distance of a cumulative probability to top_p, of a probability to min_p times the largest.
+    filter_margin: f64,
+    /// Between the two highest scores.
+    draw_margin: f64,
+}
+
+fn decide(logits: &[f32], sampling: &Sampling, draws: u32) -> Decision {
+    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
+    let logit = |id: u32| f64::from(logits[id as usize]) + 0.0; // -0 equals 0
+    order.sort_by(|a, b| logit(*b).total_cmp(&logit(*a)).then(a.cmp(b)));
+    let largest = order[0];
+    let mut decision = Decision { token: largest, filter_margin: 1.0, draw_margin: 1.0 };
+    if sampling.temperature <= 0.0 {
+        return decision;
+    }
+    let scaled = |id: u32| (logit(id) - logit(largest)) / f64::from(sampling.temperature);
+    if sampling.top_k > 0 {
+        order.truncate(sampling.top_k as usize);
+    }
+    if sampling.top_p < 1.0 {
+        let total: f64 = order.iter().map(|id| scaled(*id).exp()).sum();
+        let mut reached = 0.0;
+        let mut kept = 0;
+        while kept == 0 || reached < f64::from(sampling.top_p) * total {
+            reached += scaled(order[kept]).exp();
+            kept += 1;
+            let distance = (reached / total / f64::from(sampling.top_p) - 1.0).abs();
+            decision.filter_margin = decision.filter_margin.min(distance);
+        }
+        order.truncate(kept);
+    }
+    if sampling.min_p > 0.0 {
+        let ratio = |id: u32| scaled(id).exp() / f64::from(sampling.min_p);
+        for id in &order {
+            decision.filter_margin = decision.filter_margin.min((ratio(*id) - 1.0).abs());
+        }
+        order.retain(|id| *id == largest || ratio(*id) >= 1.0);
+    }
+    let mut best = f64::NEG_INFINITY;
+    for id in order {
+        let score = scaled(id).max(-80.0) + gumbel(random_word(sampling.seed, draws, id));
+        if score > best || (score == best && id < decision.token) {
+            decision.draw_margin = score - best;
+            (best, decision.token) = (score, id);
+        } else {
+            decision.draw_margin = decision.draw_margin.min(best - score);
+        }
+    }
+    decision
 }
 
 /// The kernel.
@@ -44,15 +140,92 @@ impl Kernel for Sample {
         "sample"
     }
     fn access(&self, _variant: &Variant) -> Vec<Access> {
-        todo!()
+        use Access::{Read, ReadWrite};
+        vec![Read, Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite]
     }
     fn params_bytes(&self) -> usize {
-        todo!()
+        size_of::<Params>()
     }
-    fn reference(&self, _variant: &Variant, _params: &[u8], _io: &mut [Slot<'_>]) {
-        todo!()
+    fn reference(&self, _variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
+        let p: Params = bytemuck::pod_read_unaligned(params);
+        let [logits, _chunks, sampling, state, ids, seen, ring] = io else { panic!("sample has 7 bindings") };
+        let StepState { position, n_tokens, draws, .. } = StepState::from_words(state.words());
+        let logits = &logits.f32s()[..p.vocab_size as usize];
+        let token = decide(logits, &Sampling::from_words(sampling.words()), draws).token;
+        ids.words_mut()[0] = token;
+        seen.words_mut()[token as usize] = 1;
+        ring.words_mut()[(draws % p.ring_len) as usize] = token;
+        state.words_mut()[..3].copy_from_slice(&[position + n_tokens, 1, draws + 1]);
     }
-    fn cases(&self, _caps: &super::Caps) -> Vec<Case> {
-        todo!()
+    fn cases(&self, caps: &Caps) -> Vec<Case> {
+        let mut cases = Vec::new();
+        let warm = Sampling { temperature: 0.8, seed: 7, ..Sampling::GREEDY };
+        for vocab in [1, 2, 31, 128, 2048, 2049, 5000, 49152] {
+            let some = [
+                Sampling::GREEDY,
+                warm,
+                Sampling { top_k: 1, ..warm },
+                Sampling { top_k: 2, ..warm },
+                Sampling { top_k: 40, ..warm },
+                Sampling { top_k: 300, ..warm },
+                Sampling { top_p: 0.1, ..warm },
+                Sampling { top_p: 0.501, ..warm },
+                Sampling { top_p: 0.951, temperature: 1.5, ..warm },
+                Sampling { min_p: 0.07, ..warm },
+                Sampling { top_k: 50, top_p: 0.93, min_p: 0.011, temperature: 2.5, seed: 99, ..warm },
+                Sampling { repetition_penalty: 1.3, ..Sampling::GREEDY },
+                Sampling { repetition_penalty: 1.2, top_k: 20, top_p: 0.79, ..warm },
+            ];
+            cases.extend(some.map(|sampling| case(caps, "spiky", vocab, sampling)));
+        }
+        for shape in ["equal", "ties", "peak", "masked", "all masked"] {
+            for vocab in [128, 2049, 5000] {
+                let some = [
+                    Sampling::GREEDY,
+                    warm,
+                    Sampling { top_k: 1, ..warm },
+                    Sampling { top_k: 2, ..warm },
+                    Sampling { top_k: 40, ..warm },
+                    Sampling { top_k: 1000, ..warm },
+                    Sampling { top_p: 0.0501, ..warm },
+                    Sampling { top_p: 0.3337, ..warm },
+                    Sampling { top_k: 100, top_p: 0.333, ..warm },
+                    Sampling { min_p: 1.0, top_p: 0.777, ..warm },
+                    Sampling { temperature: 1e-3, ..warm },
+                ];
+                cases.extend(some.map(|sampling| case(caps, shape, vocab, sampling)));
+            }
+        }
+        cases
     }
+}
+
+/// The draw is the first, from 5 on, in which f32 and the exp and log of GPUs cannot change the outcome.
+fn case(caps: &Caps, shape: &str, vocab: u32, sampling: Sampling) -> Case {
+    let mut f = Fixture::default();
+    let mut rng = Rng::new(u64::from(vocab));
+    let mut logits = logits_of(shape, vocab as usize, &mut rng);
+    let seen: Vec<u32> = (0..vocab).map(|_| u32::from(rng.word() % 3 == 0)).collect();
+    penalise(&mut logits, &seen, sampling.repetition_penalty);
+    let label = format!("sample {shape} {vocab} {sampling:?}");
+    let sure = |draws: &u32| {
+        let d = decide(&logits, &sampling, *draws);
+        let equal = sampling.min_p == 1.0; // compares equals only, which is exact
+        assert!(equal || d.filter_margin > 2e-5, "{label}: a filter decides within {}", d.filter_margin);
+        d.draw_margin > 1e-3
+    };
+    let draws = (5..200).find(sure).unwrap_or_else(|| panic!("{label}: no draw is clear"));
+    let state = StepState { position: 11, n_tokens: 3, draws, reserved: [SENTINEL; 5] };
+    let args = Args {
+        logits: f.f32s(&logits),
+        vocab_size: vocab,
+        chunks: f.f32s(&reduced(&logits, sampling.temperature)),
+        sampling: f.words(bytemuck::cast_slice(&[sampling]).to_vec()),
+        state: f.words(bytemuck::cast_slice(&[state]).to_vec()),
+        ids: f.output(1),
+        seen: f.words([seen, vec![SENTINEL; 8]].concat()),
+        ring: f.output(4),
+        ring_len: 4,
+    };
+    f.case(step(caps, &label, &args), OutputKind::U32, 0.0, 0.0)
 }

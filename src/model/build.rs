@@ -56,7 +56,7 @@ pub fn build(info: &ArchInfo, tensors: &TensorFile, rope_factors: Option<Vec<f32
     let head_dim = head_dim(info, d_model)?;
     let context_length = bounded("the context length", info.context_length, u32::MAX)?;
     let eps = info.norm_eps.unwrap_or(1e-6);
-    if !(eps >= 0.0 && eps < 1.0) {
+    if !(0.0..1.0).contains(&eps) {
         return Err(Error::BadFile(format!("the epsilon of the norms is {eps}, expected a small positive number")));
     }
     let shapes = Shapes { index: Index::new(tensors), names: arch.names(Dialect::of(tensors)), d_model, head_dim };
@@ -124,7 +124,7 @@ fn head_dim(info: &ArchInfo, d_model: u32) -> Result<u32> {
         Some(n) => n,
         None => {
             let n_heads = bounded("the number of heads", info.n_heads.as_ref().and_then(|n| n.at(0)), MAX_HEADS)?;
-            if d_model % n_heads != 0 {
+            if !d_model.is_multiple_of(n_heads) {
                 return Err(Error::BadFile(format!(
                     "the residual width {d_model} is not a multiple of {n_heads} heads, and no head_dim is given"
                 )));
@@ -132,7 +132,7 @@ fn head_dim(info: &ArchInfo, d_model: u32) -> Result<u32> {
             d_model / n_heads
         }
     };
-    if n == 0 || n % 4 != 0 || n > MAX_HEAD_DIM {
+    if n == 0 || !n.is_multiple_of(4) || n > MAX_HEAD_DIM {
         return Err(Error::UnsupportedModel(format!(
             "heads of {n} dimensions are not supported: expected a multiple of 4 up to {MAX_HEAD_DIM}"
         )));
@@ -177,7 +177,7 @@ fn rope(info: &ArchInfo, head_dim: u32, context_length: u32, factors: Option<Vec
         return Err(Error::BadFile(format!("partial_rotary_factor is {partial}, expected a number in (0, 1]")));
     }
     let n_rot = info.n_rot.unwrap_or((f64::from(head_dim) * partial) as u32);
-    if n_rot % 2 != 0 || n_rot > head_dim {
+    if !n_rot.is_multiple_of(2) || n_rot > head_dim {
         return Err(Error::BadFile(format!(
             "{n_rot} rotated dimensions in heads of {head_dim}: expected an even number up to the head's"
         )));
@@ -246,7 +246,7 @@ impl<'a> Shapes<'a> {
     }
 
     /// Requires a matrix `[d_model, cols]`.
-    fn into_residual(&self, name: &str, cols: u64) -> Result<()> {
+    fn residual_rows(&self, name: &str, cols: u64) -> Result<()> {
         let t = self.index.need(name)?;
         let expected = [u64::from(self.d_model), cols];
         if t.shape != expected { Err(self.mismatch(t, &format!("{expected:?}"))) } else { Ok(()) }
@@ -283,7 +283,7 @@ impl<'a> Shapes<'a> {
         let d_model = u64::from(self.d_model);
         let heads = |name: &str, rows: u64| {
             let n = rows / u64::from(self.head_dim);
-            if rows % u64::from(self.head_dim) != 0 || n == 0 || n > u64::from(MAX_HEADS) {
+            if !rows.is_multiple_of(u64::from(self.head_dim)) || n == 0 || n > u64::from(MAX_HEADS) {
                 return Err(Error::BadFile(format!(
                     "{name} has {rows} rows, expected 1 to {MAX_HEADS} heads of {} dimensions (head_dim in the metadata)",
                     self.head_dim
@@ -295,7 +295,7 @@ impl<'a> Shapes<'a> {
         let (n_heads, n_kv_heads) = if let Some(name) = fused {
             let all = heads(&name, self.rows(&name, d_model)?)?;
             let n_heads = bounded("the number of heads", info.n_heads.as_ref().and_then(|n| n.at(i)), MAX_HEADS)?;
-            if all <= n_heads || (all - n_heads) % 2 != 0 {
+            if all <= n_heads || !(all - n_heads).is_multiple_of(2) {
                 return Err(Error::BadFile(format!(
                     "{name} has {all} heads of q, k and v, of which {n_heads} are q's"
                 )));
@@ -309,18 +309,18 @@ impl<'a> Shapes<'a> {
             }
             (heads(&q, self.rows(&q, d_model)?)?, n_kv_heads)
         };
-        if n_heads % n_kv_heads != 0 {
+        if !n_heads.is_multiple_of(n_kv_heads) {
             return Err(Error::BadFile(format!(
                 "layer {i} has {n_heads} query heads and {n_kv_heads} key heads: expected a multiple of the key heads"
             )));
         }
-        self.into_residual(&self.weight(self.names.o, i), u64::from(n_heads) * u64::from(self.head_dim))?;
+        self.residual_rows(&self.weight(self.names.o, i), u64::from(n_heads) * u64::from(self.head_dim))?;
         let [gate, up] = [self.names.gate, self.names.up].map(|n| self.weight(n, i));
         let d_ff = self.rows(&gate, d_model)?;
         if self.rows(&up, d_model)? != d_ff {
             return Err(Error::BadFile(format!("{gate} and {up} have different numbers of rows")));
         }
-        self.into_residual(&self.weight(self.names.down, i), d_ff)?;
+        self.residual_rows(&self.weight(self.names.down, i), d_ff)?;
         self.vector(&self.weight(self.names.attn_norm, i))?;
         self.vector(&self.weight(self.names.ffn_norm, i))?;
         let d_ff = bounded("the FFN's width", u32::try_from(d_ff).ok(), MAX_D_FF)?;

@@ -5,12 +5,12 @@
 pub use super::upload::{Target, Upload, read_bytes, upload};
 
 use super::archs::{Arch, Dialect, Index, tensor_name};
-use super::placer::{Placer, Rows, Vectors};
+use super::placer::{Buffers, OnDevice, OnPaper, Placer, Rows, Vectors};
 use super::spec::{LayerSpec, ModelSpec};
 use crate::error::{Error, Result};
 use crate::execute::Executor;
 use crate::formats::TensorFile;
-use crate::kernels::{Bind, Matrix};
+use crate::kernels::{Bind, Caps, Matrix};
 use std::collections::HashSet;
 
 /// A matrix and its bias (f32 `[rows]`).
@@ -85,6 +85,24 @@ pub struct Weights {
 /// one and one that nobody uses are `missing-tensor` errors; a wrong shape is `bad-file`. On an error all buffers
 /// created here are destroyed.
 pub fn place(spec: &ModelSpec, tensors: &TensorFile, executor: &mut dyn Executor) -> Result<(Weights, Vec<Upload>)> {
+    let caps = executor.caps();
+    place_in(spec, tensors, caps, &mut OnDevice(executor))
+}
+
+/// What [`place`] would do on a device of these capabilities, without a device: the same checks and errors. Returns
+/// the weights (their buffers do not exist) and the bytes of all buffers.
+pub fn estimate(spec: &ModelSpec, tensors: &TensorFile, caps: Caps) -> Result<(Weights, u64)> {
+    let mut paper = OnPaper::default();
+    let (weights, _) = place_in(spec, tensors, caps, &mut paper)?;
+    Ok((weights, paper.bytes))
+}
+
+fn place_in(
+    spec: &ModelSpec,
+    tensors: &TensorFile,
+    caps: Caps,
+    buffers: &mut dyn Buffers,
+) -> Result<(Weights, Vec<Upload>)> {
     let arch = Arch::by_name(spec.arch)
         .ok_or_else(|| Error::UnsupportedModel(format!("architecture {} is not supported", spec.arch)))?;
     let dialect = Dialect::of(tensors);
@@ -92,10 +110,10 @@ pub fn place(spec: &ModelSpec, tensors: &TensorFile, executor: &mut dyn Executor
         index: Index::new(tensors),
         names: arch.names(dialect),
         permuted: arch.gguf_permuted && dialect == Dialect::Gguf,
-        caps: executor.caps(),
-        executor,
+        caps,
+        buffers,
         claimed: HashSet::new(),
-        buffers: Vec::new(),
+        created: Vec::new(),
         uploads: Vec::new(),
         no_meta: None,
     };
@@ -106,11 +124,49 @@ pub fn place(spec: &ModelSpec, tensors: &TensorFile, executor: &mut dyn Executor
     match placed {
         Ok(weights) => Ok((weights, placer.uploads)),
         Err(e) => {
-            for id in placer.buffers {
-                placer.executor.destroy_buffer(id);
+            for id in placer.created {
+                placer.buffers.destroy(id);
             }
             Err(e)
         }
+    }
+}
+
+impl Weights {
+    /// All matrices: the embedding table, the output when it is another, the layers' in order.
+    pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        std::iter::once(&self.embed).chain(&self.output).chain(self.layers.iter().flat_map(LayerWeights::matrices))
+    }
+
+    /// Bytes of weights that decoding one token reads: every matrix, norm and bias once, of the embedding table one
+    /// row (and all of it, where it is the output matrix, too).
+    pub fn bytes_per_token(&self) -> u64 {
+        let row = self.embed.layout.bytes(1, self.embed.cols);
+        let output = self.output.as_ref().unwrap_or(&self.embed).bytes();
+        let layers = self.layers.iter().map(|l| {
+            let matrices: u64 = l.matrices().map(Matrix::bytes).sum();
+            matrices + l.vectors().map(|b| b.bytes).sum::<u64>()
+        });
+        row + output + self.final_norm.bytes + layers.sum::<u64>()
+    }
+}
+
+impl LayerWeights {
+    fn linears(&self) -> impl Iterator<Item = &Linear> {
+        let (a, b) = match &self.gate_up {
+            GateUp::Fused(both) => (both, None),
+            GateUp::Split { gate, up } => (gate, Some(up)),
+        };
+        [&self.o, a].into_iter().chain(b).chain([&self.down])
+    }
+    /// All matrices.
+    pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        self.qkv.iter().map(|p| &p.matrix).chain(self.linears().map(|l| &l.matrix))
+    }
+    /// Norms and biases.
+    pub fn vectors(&self) -> impl Iterator<Item = Bind> {
+        let biases = self.qkv.iter().filter_map(|p| p.bias).chain(self.linears().filter_map(|l| l.bias));
+        [self.attn_norm, self.ffn_norm].into_iter().chain(biases)
     }
 }
 

@@ -7,7 +7,7 @@ use super::spec::ModelSpec;
 use crate::error::{Error, Result};
 use crate::formats::gguf::Metadata;
 use crate::formats::source::Files;
-use crate::formats::{DType, TensorFile};
+use crate::formats::{DType, TensorFile, gguf, safetensors};
 use serde_json::Value;
 
 /// Largest config.json and the like.
@@ -242,18 +242,4 @@ async fn rope_factors(tensors: &TensorFile) -> Result<Option<Vec<f32>>> {
     }
     let bytes = tensors.read(t, 0, t.bytes).await?;
     Ok(Some(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()))
-}
-
-// The readers of `formats` take the place of these two as soon as they are merged.
-mod gguf {
-    pub async fn read(
-        _files: &dyn super::Files,
-    ) -> crate::Result<(crate::formats::gguf::Metadata, crate::formats::TensorFile)> {
-        Err(crate::Error::UnsupportedFormat("GGUF files cannot be read yet".into()))
-    }
-}
-mod safetensors {
-    pub async fn read(_files: &dyn super::Files) -> crate::Result<crate::formats::TensorFile> {
-        Err(crate::Error::UnsupportedFormat("safetensors files cannot be read yet".into()))
-    }
 }

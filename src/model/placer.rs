@@ -10,6 +10,42 @@ use crate::kernels::{Bind, BufferId, Caps, Matrix, MatrixPart};
 use crate::weights::Layout;
 use std::collections::HashSet;
 
+/// Where buffers come from.
+pub(super) trait Buffers {
+    /// As `Executor::create_buffer`.
+    fn create(&mut self, label: &str, bytes: u64) -> Result<BufferId>;
+    /// As `Executor::destroy_buffer`.
+    fn destroy(&mut self, id: BufferId);
+}
+
+/// Buffers of a device.
+pub(super) struct OnDevice<'e>(pub(super) &'e mut dyn Executor);
+
+impl Buffers for OnDevice<'_> {
+    fn create(&mut self, label: &str, bytes: u64) -> Result<BufferId> {
+        self.0.create_buffer(label, bytes, BufferUse::Weights)
+    }
+    fn destroy(&mut self, id: BufferId) {
+        self.0.destroy_buffer(id);
+    }
+}
+
+/// Buffers on paper: counts them and their bytes.
+#[derive(Default)]
+pub(super) struct OnPaper {
+    pub(super) count: u32,
+    pub(super) bytes: u64,
+}
+
+impl Buffers for OnPaper {
+    fn create(&mut self, _label: &str, bytes: u64) -> Result<BufferId> {
+        self.count += 1;
+        self.bytes += bytes;
+        Ok(BufferId(self.count))
+    }
+    fn destroy(&mut self, _id: BufferId) {}
+}
+
 /// Rows of one tensor.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
@@ -27,9 +63,9 @@ pub(super) struct Placer<'a, 'e> {
     pub(super) names: &'static Names,
     pub(super) permuted: bool,
     pub(super) caps: Caps,
-    pub(super) executor: &'e mut dyn Executor,
+    pub(super) buffers: &'e mut dyn Buffers,
     pub(super) claimed: HashSet<usize>,
-    pub(super) buffers: Vec<BufferId>,
+    pub(super) created: Vec<BufferId>,
     pub(super) uploads: Vec<Upload>,
     pub(super) no_meta: Option<Bind>,
 }
@@ -151,8 +187,8 @@ impl<'a> Placer<'a, '_> {
 
     fn buffer(&mut self, label: &str, bytes: u64) -> Result<Bind> {
         let bytes = bytes.next_multiple_of(16);
-        let buffer = self.executor.create_buffer(label, bytes, BufferUse::Weights)?;
-        self.buffers.push(buffer);
+        let buffer = self.buffers.create(label, bytes)?;
+        self.created.push(buffer);
         Ok(Bind { buffer, offset: 0, bytes })
     }
 

@@ -7,5 +7,6 @@ mod spm;
 pub mod stream;
 pub mod tokenizer;
 
+pub use chat::{ChatTemplate, RenderOptions};
 pub use stream::Detokenizer;
 pub use tokenizer::Tokenizer;

@@ -35,7 +35,7 @@ impl Random {
 }
 
 /// Random rows whose values have a standard deviation of about `1 / sqrt(cols)`, so that activations keep their size
-/// through a stack of layers. Codes are uniform, scales and their signs vary, padding columns are zero words' codes.
+/// through a stack of layers. Codes are uniform, scales and their signs vary, the codes of padding columns are zero.
 pub fn random_rows(layout: Layout, rows: u32, cols: u32, seed: u64) -> Rows {
     let mut rng = Random::new(seed);
     let mut out = Rows::zeroed(layout, rows as usize, cols);

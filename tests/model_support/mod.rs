@@ -256,7 +256,7 @@ impl Executor for Recorder {
         assert!(self.buffers.remove(&id.0).is_some(), "destroyed twice");
     }
     fn write(&mut self, id: BufferId, offset: u64, data: &[u8]) -> Result<()> {
-        assert!(offset % 4 == 0 && data.len() % 4 == 0);
+        assert!(offset.is_multiple_of(4) && data.len().is_multiple_of(4));
         self.buffers.get_mut(&id.0).unwrap()[offset as usize..offset as usize + data.len()].copy_from_slice(data);
         Ok(())
     }

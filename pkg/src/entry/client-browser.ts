@@ -1,0 +1,6 @@
+import { setSpawn } from "../client.js";
+import { pageSide } from "../web-worker.js";
+
+setSpawn(() => pageSide(new Worker(new URL("../worker.js", import.meta.url), { type: "module" })));
+
+export * from "../client.js";

@@ -1,0 +1,118 @@
+import { LacewingError } from "./errors.js";
+
+/** Random access to one file. The wasm side (`src/web.rs`) calls these. */
+export interface ByteSource {
+  /** Name for messages. */
+  name: string;
+  /** Length in bytes. */
+  size: number;
+  /** Exactly `length` bytes at `offset`; rejects with a LacewingError otherwise. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** Where the files of one model lie. */
+export interface Files {
+  /** The file that the caller named; undefined for a directory. */
+  main(): string | undefined;
+  /** Opens a file by its name in the directory (or beside the main file); null when there is none. */
+  open(name: string): Promise<ByteSource | null>;
+  /** Ends running downloads and closes file handles. */
+  close(): void;
+}
+
+/** Throws unless the range lies in the file. */
+export function checkRange(name: string, size: number, offset: number, length: number): void {
+  if (!(offset >= 0 && length >= 0 && offset + length <= size)) {
+    throw new LacewingError("bad-file", `${name} has ${size} bytes; bytes ${offset} to ${offset + length} were asked for. The file is cut short or damaged.`);
+  }
+}
+
+/** Throws unless a name stays inside its directory: index files name other files, and may be hostile. */
+export function checkName(name: string): void {
+  if (name === "" || name.startsWith("/") || /[\\:\0]/.test(name) || name.split("/").includes("..")) {
+    throw new LacewingError("bad-file", `"${name}" is not the name of a file inside the model's directory.`, { name });
+  }
+}
+
+/** A Blob or File; nothing is read before it is asked for. */
+export class BlobSource implements ByteSource {
+  readonly size: number;
+  constructor(readonly name: string, private readonly blob: Blob, private readonly onBytes: (count: number) => void) {
+    this.size = blob.size;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    checkRange(this.name, this.size, offset, length);
+    let bytes: Uint8Array;
+    try {
+      bytes = new Uint8Array(await this.blob.slice(offset, offset + length).arrayBuffer());
+    } catch (e) {
+      // The file was moved, changed or deleted after it was picked.
+      throw new LacewingError("bad-file", `${this.name} cannot be read any more: ${String(e)}. Pick it again.`);
+    }
+    this.onBytes(length);
+    return bytes;
+  }
+}
+
+/** Bytes in memory. */
+export class MemorySource implements ByteSource {
+  readonly size: number;
+  constructor(readonly name: string, private readonly bytes: Uint8Array, private readonly onBytes: (count: number) => void) {
+    this.size = bytes.length;
+  }
+
+  read(offset: number, length: number): Promise<Uint8Array> {
+    checkRange(this.name, this.size, offset, length);
+    this.onBytes(length);
+    return Promise.resolve(this.bytes.subarray(offset, offset + length));
+  }
+}
+
+/** One file alone. */
+export class SingleFile implements Files {
+  constructor(private readonly source: ByteSource) {}
+  main(): string {
+    return this.source.name;
+  }
+  open(name: string): Promise<ByteSource | null> {
+    return Promise.resolve(name === this.source.name ? this.source : null);
+  }
+  close(): void {}
+}
+
+/** The Files of a directory, as a directory picker, a drop or an input with several files gives them. */
+export class FileList implements Files {
+  private readonly byName = new Map<string, File>();
+  private readonly mainName: string | undefined;
+
+  constructor(files: readonly File[], private readonly onBytes: (count: number) => void) {
+    const pathOf = (file: File): string => file.webkitRelativePath || file.name;
+    // config.json marks the directory; of several, the one nearest to the top.
+    const depth = (file: File): number => pathOf(file).split("/").length;
+    const configs = files.filter((file) => file.name === "config.json").sort((a, b) => depth(a) - depth(b));
+    const gguf = files.filter((file) => file.name.toLowerCase().endsWith(".gguf"));
+    const config = configs[0];
+    const only = files.length === 1 ? files[0] : gguf.length === 1 && !config ? gguf[0] : undefined;
+    if (!config && !only) {
+      const found = files.map((file) => file.name).slice(0, 8).join(", ") || "no files";
+      throw new LacewingError("bad-request", `One .gguf file, or the files of a directory with config.json, are expected; found ${found}.`);
+    }
+    this.mainName = only && only.name !== "config.json" ? only.name : undefined;
+    const anchor = pathOf(only ?? config!);
+    const prefix = anchor.slice(0, anchor.length - (only ?? config!).name.length);
+    for (const file of files) {
+      const path = pathOf(file);
+      if (path.startsWith(prefix)) this.byName.set(path.slice(prefix.length), file);
+    }
+  }
+
+  main(): string | undefined {
+    return this.mainName;
+  }
+  open(name: string): Promise<ByteSource | null> {
+    const file = this.byName.get(name);
+    return Promise.resolve(file ? new BlobSource(name, file, this.onBytes) : null);
+  }
+  close(): void {}
+}

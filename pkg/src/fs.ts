@@ -1,0 +1,51 @@
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { LacewingError } from "./errors.js";
+import { type ByteSource, checkName, checkRange, type Files } from "./files.js";
+
+/** Opens a model file or directory of the local disk (Node and Deno). */
+export async function openPath(path: string, onBytes: (count: number) => void): Promise<Files> {
+  const info = await stat(path).catch((e: unknown) => {
+    throw new LacewingError("bad-request", `${path} cannot be opened: ${String((e as Error).message)}.`, { path });
+  });
+  return info.isDirectory() ? new PathFiles(path, undefined, onBytes) : new PathFiles(dirname(path), basename(path), onBytes);
+}
+
+class PathFiles implements Files {
+  private readonly handles: FileHandle[] = [];
+  constructor(private readonly directory: string, private readonly file: string | undefined, private readonly onBytes: (count: number) => void) {}
+
+  main(): string | undefined {
+    return this.file;
+  }
+
+  async open(name: string): Promise<ByteSource | null> {
+    checkName(name);
+    const path = join(this.directory, name);
+    let handle: FileHandle;
+    try {
+      handle = await open(path, "r");
+    } catch (e) {
+      if ((e as NodeJS.ErrnoException).code === "ENOENT") return null;
+      throw new LacewingError("bad-file", `${path} cannot be opened: ${(e as Error).message}.`, { path });
+    }
+    this.handles.push(handle);
+    const { size } = await handle.stat();
+    const read = async (offset: number, length: number): Promise<Uint8Array> => {
+      checkRange(path, size, offset, length);
+      const out = new Uint8Array(length);
+      for (let got = 0; got < length; ) {
+        const { bytesRead } = await handle.read(out, got, length - got, offset + got);
+        if (bytesRead === 0) throw new LacewingError("bad-file", `${path} became shorter while it was read.`, { path });
+        got += bytesRead;
+      }
+      this.onBytes(length);
+      return out;
+    };
+    return { name, size, read };
+  }
+
+  close(): void {
+    for (const handle of this.handles.splice(0)) void handle.close().catch(() => undefined);
+  }
+}

@@ -1,0 +1,132 @@
+import type { Engine, EngineInfo, EngineOptions, EngineUsage, Piece, SamplingOptions } from "./engine.js";
+import { abortError, LacewingError, throwIfAborted, toLacewingError } from "./errors.js";
+import init, { __wbg_reset_state, Engine as WasmEngine, type InitOutput, setPanicHandler } from "./lacewing.js";
+import { getPlatform } from "./platform.js";
+import { ProgressMeter } from "./progress.js";
+import { openSource } from "./sources.js";
+import type { Message, Progress, Source, Stats } from "./types.js";
+
+/** One wasm instance, shared by all models of this thread, until it panics. */
+interface Instance {
+  memory: WebAssembly.Memory;
+  /** Set when Rust code panicked: nothing in this instance can be trusted any more. */
+  crash: LacewingError | undefined;
+  /** Rejects at that moment: a panic inside a wasm promise leaves the promise pending for ever. */
+  crashed: Promise<never>;
+}
+
+let instance: Promise<Instance> | undefined;
+
+async function startInstance(): Promise<Instance> {
+  let output: InitOutput;
+  try {
+    output = await init({ module_or_path: await getPlatform().wasm() });
+  } catch (e) {
+    instance = undefined;
+    throw new LacewingError("download-failed", `lacewing_bg.wasm could not be loaded: ${String(e)}. It must be served beside the package's JavaScript.`);
+  }
+  let reject: (error: LacewingError) => void = () => undefined;
+  const started: Instance = { memory: output.memory, crash: undefined, crashed: new Promise((_, r) => (reject = r)) };
+  started.crashed.catch(() => undefined);
+  setPanicHandler((message: string) => {
+    started.crash = new LacewingError("device-lost", `The engine stopped because of a bug in Lacewing; load the model again, and please report this: ${message}`, { panic: message });
+    instance = undefined;
+    // Only after the panic has unwound to JavaScript may the instance be replaced.
+    setTimeout(() => __wbg_reset_state(), 0);
+    reject(started.crash);
+  });
+  return started;
+}
+
+/** Loads a model into this thread. */
+export async function loadLocal(source: Source, options: EngineOptions, onProgress: ((progress: Progress) => void) | undefined, signal: AbortSignal | undefined): Promise<Engine> {
+  throwIfAborted(signal);
+  const meter = new ProgressMeter(onProgress);
+  meter.open();
+  const files = await openSource(source, signal, (count) => meter.arrived(count)).catch((e: unknown) => {
+    throw signal?.aborted ? abortError(signal) : toLacewingError(e, "download-failed");
+  });
+  try {
+    const started = await (instance ??= startInstance());
+    const wasm = await getPlatform().withGpu(() =>
+      Promise.race([
+        WasmEngine.load(files, options, (downloaded: number, uploaded: number, total: number) => {
+          meter.weights(downloaded, uploaded, total);
+          // Between downloads (a local file, the upload) this is where an abort is noticed.
+          throwIfAborted(signal);
+        }),
+        started.crashed,
+      ]),
+    );
+    if (signal?.aborted) {
+      wasm.free();
+      throw abortError(signal);
+    }
+    meter.ready();
+    return new LocalEngine(wasm, started);
+  } catch (e) {
+    throw signal?.aborted ? abortError(signal) : toLacewingError(e, "bad-request");
+  } finally {
+    files.close();
+  }
+}
+
+class LocalEngine implements Engine {
+  readonly info: EngineInfo;
+  private queue: Promise<unknown> = Promise.resolve();
+  private freed = false;
+
+  constructor(private readonly wasm: WasmEngine, private readonly instance: Instance) {
+    this.info = { hasChatTemplate: wasm.hasChatTemplate() };
+  }
+
+  /** One call into the engine at a time: Rust lends the model to one of them. */
+  private call<T>(run: (wasm: WasmEngine) => T | Promise<T>): Promise<T> {
+    const result = this.queue.then(async () => {
+      if (this.instance.crash) throw this.instance.crash;
+      if (this.freed) throw new LacewingError("disposed", "The model has been disposed of.");
+      try {
+        return await Promise.race([run(this.wasm), this.instance.crashed]);
+      } catch (e) {
+        throw toLacewingError(this.instance.crash ?? e, "bad-request");
+      }
+    });
+    this.queue = result.catch(() => undefined);
+    return result;
+  }
+
+  tokenize(text: string, addSpecial: boolean): Promise<Uint32Array> {
+    return this.call((wasm) => wasm.tokenize(text, addSpecial));
+  }
+  tokenizeChat(messages: Message[]): Promise<Uint32Array> {
+    return this.call((wasm) => wasm.tokenizeChat(messages, null));
+  }
+  detokenize(ids: Uint32Array, skipSpecial: boolean): Promise<string> {
+    return this.call((wasm) => wasm.detokenize(ids, skipSpecial));
+  }
+  begin(ids: Uint32Array, options: SamplingOptions): Promise<void> {
+    return this.call((wasm) => wasm.begin(ids, options));
+  }
+  next(): Promise<Piece | null> {
+    return this.call((wasm) => wasm.next() as Promise<Piece | null>);
+  }
+  usage(): Promise<EngineUsage | null> {
+    return this.call((wasm) => wasm.usage() as EngineUsage | null);
+  }
+  cancel(): void {
+    if (!this.freed && !this.instance.crash) this.wasm.cancel();
+  }
+  logits(ids: Uint32Array, chunk: number | undefined): Promise<Float32Array> {
+    return this.call((wasm) => wasm.logits(ids, chunk));
+  }
+  stats(): Promise<Stats> {
+    return this.call((wasm) => ({ ...(wasm.stats() as Stats), heapBytes: this.instance.memory.buffer.byteLength }));
+  }
+  async free(): Promise<void> {
+    if (this.freed) return;
+    this.cancel();
+    await this.queue;
+    this.freed = true;
+    if (!this.instance.crash) this.wasm.free();
+  }
+}

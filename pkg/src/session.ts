@@ -1,0 +1,128 @@
+import type { Engine, SamplingOptions } from "./engine.js";
+import { checkKeys, LacewingError, throwIfAborted } from "./errors.js";
+import type { PromptQueue } from "./queue.js";
+import { Reply } from "./reply.js";
+import type { Message, PromptOptions, ReplyResult, SessionOptions } from "./types.js";
+
+const PROMPT_KEYS = ["maxTokens", "temperature", "topK", "topP", "minP", "repetitionPenalty", "stop", "seed", "ignoreEos", "signal"];
+
+/** A conversation with a model. A prompt that fails or is aborted leaves no trace in it. */
+export class Session {
+  readonly #engine: Engine;
+  readonly #queue: PromptQueue;
+  /** With a chat template: the conversation. */
+  #messages: Message[] = [];
+  /** Without: the tokens so far. */
+  #ids: Uint32Array = new Uint32Array();
+  #disposed = false;
+
+  /** Not for callers: `model.session()` makes sessions. */
+  constructor(engine: Engine, queue: PromptQueue, options: SessionOptions) {
+    this.#engine = engine;
+    this.#queue = queue;
+    if (options.system !== undefined) this.append({ role: "system", content: options.system });
+  }
+
+  /** A copy of the conversation. */
+  get messages(): Message[] {
+    return structuredClone(this.#messages);
+  }
+
+  /** Adds messages without asking for a reply: an earlier conversation, or what was read of an aborted reply. */
+  append(...messages: Message[]): void {
+    this.#messages.push(...checkMessages(this.#engine, messages));
+  }
+
+  /**
+   * Asks for a reply to a text (a user message) or to messages, after what was said before. Replies of one model are
+   * computed one after the other, in the order of the calls, whether or not anybody reads them.
+   */
+  prompt(input: string | Message | readonly Message[], options: PromptOptions = {}): Reply {
+    const stop = new AbortController();
+    const { signal } = options;
+    const forward = (): void => stop.abort(signal?.reason);
+    if (signal?.aborted) forward();
+    else signal?.addEventListener("abort", forward, { signal: stop.signal });
+    return new Reply(
+      (emit) =>
+        this.#queue.run(stop.signal, async () => {
+          this.#check();
+          checkKeys("prompt()", options, PROMPT_KEYS);
+          return this.#reply(input, samplingOf(options), stop.signal, emit);
+        }),
+      () => stop.abort("the reader stopped reading"),
+    );
+  }
+
+  /** Forgets the conversation; later prompts fail with `disposed`. */
+  dispose(): void {
+    this.#disposed = true;
+    this.#messages = [];
+    this.#ids = new Uint32Array();
+  }
+
+  #check(): void {
+    if (this.#disposed) throw new LacewingError("disposed", "The session has been disposed of; start another with model.session().");
+  }
+
+  async #reply(input: string | Message | readonly Message[], sampling: SamplingOptions, signal: AbortSignal, emit: (text: string) => void): Promise<ReplyResult> {
+    const chat = this.#engine.info.hasChatTemplate;
+    const added = chat ? toMessages(this.#engine, input) : [];
+    const ids = chat ? await this.#engine.tokenizeChat([...this.#messages, ...added]) : await this.#continueText(input);
+    throwIfAborted(signal);
+    let text = "";
+    const generated: number[] = [];
+    await this.#engine.begin(ids, sampling);
+    for (;;) {
+      throwIfAborted(signal);
+      const piece = await this.#engine.next();
+      if (!piece) break;
+      for (const id of piece.ids) generated.push(id);
+      if (piece.text === "") continue;
+      text += piece.text;
+      emit(piece.text);
+    }
+    const measured = await this.#engine.usage();
+    if (!measured) throw new LacewingError("bad-request", "The reply ended without a reason.");
+    const { finishReason, ...usage } = measured;
+    if (!this.#disposed) {
+      if (chat) this.#messages.push(...added, { role: "assistant", content: text });
+      else this.#ids = Uint32Array.from([...ids, ...generated]);
+    }
+    return { text, usage, finishReason };
+  }
+
+  /** Without a chat template a prompt goes on where the last reply ended. */
+  async #continueText(input: string | Message | readonly Message[]): Promise<Uint32Array> {
+    if (typeof input !== "string") {
+      throw new LacewingError("bad-request", "This model has no chat template, so it takes a text to continue, not messages.");
+    }
+    const ids = await this.#engine.tokenize(input, this.#ids.length === 0);
+    return Uint32Array.from([...this.#ids, ...ids]);
+  }
+}
+
+function toMessages(engine: Engine, input: string | Message | readonly Message[]): Message[] {
+  if (typeof input === "string") return [{ role: "user", content: input }];
+  return checkMessages(engine, Array.isArray(input) ? (input as readonly Message[]) : [input as Message]);
+}
+
+/** A copy of the messages, so that later changes by the caller have no effect. */
+function checkMessages(engine: Engine, messages: readonly Message[]): Message[] {
+  if (!engine.info.hasChatTemplate) {
+    throw new LacewingError("bad-request", "This model has no chat template, so a system text and messages have no meaning for it.");
+  }
+  for (const message of messages) {
+    if (typeof message?.role !== "string" || typeof message.content !== "string") {
+      throw new LacewingError("bad-request", 'A message is { role, content } with two strings, e.g. { role: "user", content: "Hello" }.');
+    }
+  }
+  return structuredClone(messages as Message[]);
+}
+
+function samplingOf(options: PromptOptions): SamplingOptions {
+  const { signal: _, stop, ...rest } = options;
+  const sampling: SamplingOptions = stop === undefined ? rest : { ...rest, stop: typeof stop === "string" ? [stop] : stop };
+  // `undefined` means "not given", as everywhere in JavaScript.
+  return Object.fromEntries(Object.entries(sampling).filter(([, value]) => value !== undefined)) as SamplingOptions;
+}

@@ -1,0 +1,5 @@
+import "./entry/deno.js";
+import { serve } from "./serve.js";
+import { workerSide } from "./web-worker.js";
+
+serve(workerSide());

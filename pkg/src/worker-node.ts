@@ -1,0 +1,9 @@
+import { parentPort } from "node:worker_threads";
+import "./entry/node.js";
+import { serve } from "./serve.js";
+
+const port = parentPort!;
+serve({
+  post: (message) => port.postMessage(message),
+  listen: (listener) => port.on("message", listener),
+});

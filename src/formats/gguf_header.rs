@@ -1,0 +1,352 @@
+//! The header of one GGUF file: metadata and tensor table, parsed from a stream of growing reads.
+
+use super::DType;
+use super::gguf::{Metadata, Value};
+use super::source::ByteSource;
+use crate::error::{Error, Result};
+use std::collections::HashSet;
+
+/// Bytes of the first read; the next ones double up to `MAX_STEP`. Real headers have 10 KiB to 20 MiB (vocabularies).
+const FIRST_STEP: u64 = 1 << 20;
+const MAX_STEP: u64 = 8 << 20;
+/// Longest header that is accepted, and the most memory its values may take.
+const HEADER_LIMIT: u64 = 128 << 20;
+const MEMORY_LIMIT: u64 = 256 << 20;
+
+/// What the header of one file says. Shapes are row-major; offsets count from the start of the data.
+pub(super) struct Header {
+    pub metadata: Metadata,
+    pub tensors: Vec<RawTensor>,
+    /// First byte after the tensor table.
+    pub end: u64,
+}
+
+/// One row of the tensor table, its shape reversed (the file has the contiguous dimension first).
+pub(super) struct RawTensor {
+    pub name: String,
+    pub dtype: DType,
+    pub shape: Vec<u64>,
+    pub offset: u64,
+}
+
+/// Reads a header. No count or length in it is believed before it is compared with the bytes that are left.
+pub(super) async fn read(source: &dyn ByteSource) -> Result<Header> {
+    let mut r = Reader { source, buffer: Vec::new(), used: 0, position: 0, step: FIRST_STEP, memory: 0 };
+    let magic = r.take(4, "its magic").await?;
+    if magic != b"GGUF" {
+        let found = magic.escape_ascii().to_string();
+        return Err(r.bad(&format!("starts with {found:?} instead of \"GGUF\": this is not a GGUF file")));
+    }
+    check_version(r.u32("its version").await?, source.name())?;
+    let n_tensors = r.u64("the number of tensors").await?;
+    let n_kv = r.u64("the number of metadata entries").await?;
+    // The shortest entries: an empty key with a one-byte value; a tensor without a name with one dimension.
+    r.check_count(n_kv, 8 + 4 + 1, "metadata entries")?;
+    r.check_count(n_tensors, 8 + 4 + 8 + 4 + 8, "tensors")?;
+    let mut metadata = Metadata::default();
+    let mut keys = HashSet::new();
+    for _ in 0..n_kv {
+        let key = r.string("a metadata key").await?;
+        let value = r.value(&key).await?;
+        r.count_memory(2 * key.len() as u64 + 100)?;
+        if !keys.insert(key.clone()) {
+            return Err(r.bad(&format!("has the metadata key {key:?} twice")));
+        }
+        metadata.entries.push((key, value));
+    }
+    let mut tensors = Vec::new();
+    for _ in 0..n_tensors {
+        tensors.push(r.tensor().await?);
+    }
+    Ok(Header { metadata, tensors, end: r.position })
+}
+
+fn check_version(version: u32, name: &str) -> Result<()> {
+    match version {
+        2 | 3 => Ok(()),
+        1 => Err(Error::UnsupportedFormat(format!(
+            "{name} is GGUF version 1; versions 2 and 3 are supported: convert the model again with a current tool"
+        ))),
+        v if v != 0 && v & 0xFFFF == 0 => Err(Error::UnsupportedFormat(format!(
+            "{name} is a big-endian GGUF; only little-endian files are supported"
+        ))),
+        v => Err(Error::UnsupportedFormat(format!("{name} is GGUF version {v}; versions 2 and 3 are supported"))),
+    }
+}
+
+/// The name of a tensor type, and the type itself when it is supported.
+fn tensor_type(id: u32) -> (&'static str, Option<DType>) {
+    let supported = match id {
+        0 => DType::F32,
+        1 => DType::F16,
+        2 => DType::Q4_0,
+        8 => DType::Q8_0,
+        12 => DType::Q4_K,
+        13 => DType::Q5_K,
+        14 => DType::Q6_K,
+        30 => DType::BF16,
+        _ => {
+            let name = match id {
+                3 => "Q4_1",
+                4 => "Q4_2 (removed from the format)",
+                5 => "Q4_3 (removed from the format)",
+                6 => "Q5_0",
+                7 => "Q5_1",
+                9 => "Q8_1",
+                10 => "Q2_K",
+                11 => "Q3_K",
+                15 => "Q8_K",
+                16 => "IQ2_XXS",
+                17 => "IQ2_XS",
+                18 => "IQ3_XXS",
+                19 => "IQ1_S",
+                20 => "IQ4_NL",
+                21 => "IQ3_S",
+                22 => "IQ2_S",
+                23 => "IQ4_XS",
+                24 => "I8",
+                25 => "I16",
+                26 => "I32",
+                27 => "I64",
+                28 => "F64",
+                29 => "IQ1_M",
+                31 => "Q4_0_4_4 (removed from the format)",
+                32 => "Q4_0_4_8 (removed from the format)",
+                33 => "Q4_0_8_8 (removed from the format)",
+                34 => "TQ1_0",
+                35 => "TQ2_0",
+                36 => "IQ4_NL_4_4 (removed from the format)",
+                37 => "IQ4_NL_4_8 (removed from the format)",
+                38 => "IQ4_NL_8_8 (removed from the format)",
+                39 => "MXFP4",
+                40 => "NVFP4",
+                41 => "Q1_0",
+                42 => "Q2_0",
+                _ => "unknown to this version",
+            };
+            return (name, None);
+        }
+    };
+    (supported.name(), Some(supported))
+}
+
+/// Value types of the format.
+mod kind {
+    pub const U8: u32 = 0;
+    pub const I8: u32 = 1;
+    pub const U16: u32 = 2;
+    pub const I16: u32 = 3;
+    pub const U32: u32 = 4;
+    pub const I32: u32 = 5;
+    pub const F32: u32 = 6;
+    pub const BOOL: u32 = 7;
+    pub const STRING: u32 = 8;
+    pub const ARRAY: u32 = 9;
+    pub const U64: u32 = 10;
+    pub const I64: u32 = 11;
+    pub const F64: u32 = 12;
+}
+
+/// Bytes of a number or bool; None for other types.
+fn width(kind: u32) -> Option<u64> {
+    match kind {
+        kind::U8 | kind::I8 | kind::BOOL => Some(1),
+        kind::U16 | kind::I16 => Some(2),
+        kind::U32 | kind::I32 | kind::F32 => Some(4),
+        kind::U64 | kind::I64 | kind::F64 => Some(8),
+        _ => None,
+    }
+}
+
+/// The number or bool of type `kind` in `bytes` (`width(kind)` of them).
+fn scalar(kind: u32, bytes: &[u8]) -> Value {
+    let mut b = [0; 8];
+    b[..bytes.len()].copy_from_slice(bytes);
+    let raw = u64::from_le_bytes(b);
+    match kind {
+        kind::I8 => Value::Int(i128::from(raw as i8)),
+        kind::I16 => Value::Int(i128::from(raw as i16)),
+        kind::I32 => Value::Int(i128::from(raw as i32)),
+        kind::I64 => Value::Int(i128::from(raw as i64)),
+        kind::F32 => Value::Float(f64::from(f32::from_bits(raw as u32))),
+        kind::F64 => Value::Float(f64::from_bits(raw)),
+        kind::BOOL => Value::Bool(raw != 0),
+        _ => Value::Int(i128::from(raw)),
+    }
+}
+
+/// A window on the file that moves forward.
+struct Reader<'a> {
+    source: &'a dyn ByteSource,
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that are consumed.
+    used: usize,
+    /// Offset in the file of the next byte.
+    position: u64,
+    step: u64,
+    /// Bytes that the values take in memory.
+    memory: u64,
+}
+
+impl Reader<'_> {
+    fn bad(&self, what: &str) -> Error {
+        Error::BadFile(format!("{} {what}", self.source.name()))
+    }
+
+    fn remaining(&self) -> u64 {
+        self.source.len().saturating_sub(self.position)
+    }
+
+    /// The next `n` bytes. `what` is for the message when the file ends before.
+    async fn take(&mut self, n: u64, what: &str) -> Result<&[u8]> {
+        if n > self.remaining() {
+            return Err(self.bad(&format!(
+                "ends at byte {}, but {what} needs {n} bytes at byte {}: the file is cut or damaged; get it again",
+                self.source.len(),
+                self.position
+            )));
+        }
+        if self.position + n > HEADER_LIMIT {
+            return Err(
+                self.bad(&format!("has a header of more than {} MiB, which no model needs", HEADER_LIMIT >> 20))
+            );
+        }
+        let held = self.buffer.len() - self.used;
+        if held < n as usize {
+            self.buffer.drain(..self.used);
+            self.used = 0;
+            let ahead = (n - held as u64).max(self.step).min(self.remaining() - held as u64);
+            let more = self.source.read(self.position + held as u64, ahead).await?;
+            self.buffer.extend_from_slice(&more);
+            self.step = (2 * self.step).min(MAX_STEP);
+        }
+        self.position += n;
+        self.used += n as usize;
+        Ok(&self.buffer[self.used - n as usize..self.used])
+    }
+
+    async fn u32(&mut self, what: &str) -> Result<u32> {
+        let b = self.take(4, what).await?;
+        Ok(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+    }
+
+    async fn u64(&mut self, what: &str) -> Result<u64> {
+        let mut raw = [0; 8];
+        raw.copy_from_slice(self.take(8, what).await?);
+        Ok(u64::from_le_bytes(raw))
+    }
+
+    async fn string(&mut self, what: &str) -> Result<String> {
+        let len = self.u64(what).await?;
+        let bytes = self.take(len, what).await?.to_vec();
+        self.count_memory(len + 24)?;
+        String::from_utf8(bytes).map_err(|_| self.bad(&format!("is damaged: {what} is not UTF-8")))
+    }
+
+    /// Whether `n` entries of at least `min` bytes can follow.
+    fn check_count(&self, n: u64, min: u64, what: &str) -> Result<()> {
+        if n > self.remaining() / min {
+            let left = self.remaining();
+            return Err(self.bad(&format!("announces {n} {what}, which do not fit the {left} bytes that are left")));
+        }
+        Ok(())
+    }
+
+    fn count_memory(&mut self, bytes: u64) -> Result<()> {
+        self.memory = self.memory.saturating_add(bytes);
+        if self.memory > MEMORY_LIMIT {
+            return Err(
+                self.bad(&format!("has metadata of more than {} MiB, which no model needs", MEMORY_LIMIT >> 20))
+            );
+        }
+        Ok(())
+    }
+
+    async fn value(&mut self, key: &str) -> Result<Value> {
+        let kind = self.u32(key).await?;
+        match (kind, width(kind)) {
+            (_, Some(n)) => Ok(scalar(kind, self.take(n, key).await?)),
+            (kind::STRING, _) => Ok(Value::String(self.string(key).await?)),
+            (kind::ARRAY, _) => self.array(key).await,
+            _ => Err(self.bad(&format!("is damaged: {key:?} has the value type {kind}; 0 to 12 exist"))),
+        }
+    }
+
+    async fn array(&mut self, key: &str) -> Result<Value> {
+        let kind = self.u32(key).await?;
+        let n = self.u64(key).await?;
+        let elements = format!("elements of {key:?}");
+        if kind == kind::STRING {
+            self.check_count(n, 8, &elements)?;
+            let mut out = Vec::new();
+            for _ in 0..n {
+                out.push(self.string(key).await?);
+            }
+            return Ok(Value::Strings(out));
+        }
+        let Some(size) = width(kind) else {
+            let name = self.source.name();
+            return Err(match kind {
+                kind::ARRAY => Error::UnsupportedFormat(format!("{name}: {key:?} is an array of arrays")),
+                _ => self.bad(&format!("is damaged: {key:?} has the element type {kind}; 0 to 12 exist")),
+            });
+        };
+        self.check_count(n, size, &elements)?;
+        self.count_memory(n.saturating_mul(8))?;
+        let mut out = match kind {
+            kind::F32 | kind::F64 => Value::Floats(Vec::with_capacity(n as usize)),
+            kind::BOOL => Value::Bools(Vec::with_capacity(n as usize)),
+            _ => Value::Ints(Vec::with_capacity(n as usize)),
+        };
+        let mut left = n;
+        while left > 0 {
+            let some = left.min(1 << 16);
+            left -= some;
+            let mut fits = true;
+            for b in self.take(some * size, key).await?.chunks_exact(size as usize) {
+                match (&mut out, scalar(kind, b)) {
+                    (Value::Ints(out), Value::Int(i)) => match i64::try_from(i) {
+                        Ok(i) => out.push(i),
+                        Err(_) => fits = false,
+                    },
+                    (Value::Floats(out), Value::Float(f)) => out.push(f as f32),
+                    (Value::Bools(out), Value::Bool(b)) => out.push(b),
+                    _ => {}
+                }
+            }
+            if !fits {
+                return Err(self.bad(&format!("is damaged: {key:?} has an element beyond 2^63")));
+            }
+        }
+        Ok(out)
+    }
+
+    async fn tensor(&mut self) -> Result<RawTensor> {
+        let name = self.string("a tensor's name").await?;
+        let n_dims = self.u32(&name).await?;
+        if !(1..=4).contains(&n_dims) {
+            return Err(self.bad(&format!("is damaged: tensor {name:?} has {n_dims} dimensions instead of 1 to 4")));
+        }
+        let mut shape = Vec::with_capacity(n_dims as usize);
+        for _ in 0..n_dims {
+            shape.insert(0, self.u64(&name).await?);
+        }
+        if shape.contains(&0) {
+            return Err(self.bad(&format!("is damaged: tensor {name:?} of shape {shape:?} has no elements")));
+        }
+        let id = self.u32(&name).await?;
+        let offset = self.u64(&name).await?;
+        self.count_memory(100)?;
+        let dtype = match tensor_type(id) {
+            (_, Some(dtype)) => dtype,
+            (label, None) => {
+                return Err(Error::UnsupportedFormat(format!(
+                    "{}: tensor {name:?} has type {label} (id {id}); F32, F16, BF16, Q4_0, Q8_0, Q4_K, Q5_K and Q6_K \
+                     are supported: take a Q4_K_M or Q8_0 file of this model",
+                    self.source.name()
+                )));
+            }
+        };
+        Ok(RawTensor { name, dtype, shape, offset })
+    }
+}

@@ -1,0 +1,133 @@
+//! `strftime` for chat templates that print today's date, in English.
+
+use minijinja::{Error, ErrorKind};
+
+const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+/// Year, month 1..12, day 1..31 of a day since 1970-01-01 (Howard Hinnant's `civil_from_days`).
+fn civil(days: i64) -> (i64, usize, i64) {
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month as usize, day)
+}
+
+/// Formats `seconds` since 1970-01-01 00:00 of the reader's own clock.
+pub(super) fn strftime(seconds: i64, format: &str) -> Result<String, Error> {
+    // The years 0 to 9999, as Python's datetime has them.
+    let seconds = seconds.clamp(-62_135_596_800, 253_402_300_799);
+    let days = seconds.div_euclid(86_400);
+    let second_of_day = seconds.rem_euclid(86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+    let weekday = (days + 4).rem_euclid(7) as usize;
+    let first = days - day + 1 - (1..month).map(|m| days_in(year, m)).sum::<i64>();
+    let hour12 = (hour + 11) % 12 + 1;
+    let half = if hour < 12 { "AM" } else { "PM" };
+    let mut out = String::new();
+    let mut chars = format.chars();
+    while let Some(c) = chars.next() {
+        if c != '%' {
+            out.push(c);
+            continue;
+        }
+        let mut directive = chars.next();
+        // `%-d` and `%#d` leave out leading zeros.
+        let bare = matches!(directive, Some('-' | '#'));
+        if bare {
+            directive = chars.next();
+        }
+        let text = match directive {
+            Some('Y') => format!("{year:04}"),
+            Some('y') => format!("{:02}", year % 100),
+            Some('m') => format!("{month:02}"),
+            Some('d') => format!("{day:02}"),
+            Some('e') => format!("{day:2}"),
+            Some('B') => MONTHS[month - 1].into(),
+            Some('b' | 'h') => MONTHS[month - 1][..3].into(),
+            Some('A') => DAYS[weekday].into(),
+            Some('a') => DAYS[weekday][..3].into(),
+            Some('w') => weekday.to_string(),
+            Some('u') => ((weekday + 6) % 7 + 1).to_string(),
+            Some('j') => format!("{:03}", days - first + 1),
+            Some('H') => format!("{hour:02}"),
+            Some('I') => format!("{hour12:02}"),
+            Some('M') => format!("{minute:02}"),
+            Some('S') => format!("{second:02}"),
+            Some('f') => "000000".into(),
+            Some('p') => half.into(),
+            Some('F') => format!("{year:04}-{month:02}-{day:02}"),
+            Some('D' | 'x') => format!("{month:02}/{day:02}/{:02}", year % 100),
+            Some('T' | 'X') => format!("{hour:02}:{minute:02}:{second:02}"),
+            Some('R') => format!("{hour:02}:{minute:02}"),
+            Some('c') => strftime(seconds, "%a %b %e %H:%M:%S %Y")?,
+            Some('s') => seconds.to_string(),
+            Some('z' | 'Z') => String::new(),
+            Some('n') => "\n".into(),
+            Some('t') => "\t".into(),
+            Some('%') => "%".into(),
+            other => {
+                let found = other.map_or("%".to_string(), |c| format!("%{c}"));
+                let message = format!("strftime_now has no directive {found}");
+                return Err(Error::new(ErrorKind::InvalidOperation, message));
+            }
+        };
+        let short = text.trim_start_matches(['0', ' ']);
+        out.push_str(match bare {
+            true if short.is_empty() && !text.is_empty() => "0",
+            true => short,
+            false => &text,
+        });
+    }
+    Ok(out)
+}
+
+fn days_in(year: i64, month: usize) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::strftime;
+
+    #[test]
+    fn formats_as_python_does() {
+        let all = "%Y-%m-%d %H:%M:%S %a %A %b %B %j %y %I %p %-d %w";
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00:00 Thu Thursday Jan January 001 70 12 AM 1 4"),
+            (1_721_952_000, "2024-07-26 00:00:00 Fri Friday Jul July 208 24 12 AM 26 5"),
+            (1_709_251_199, "2024-02-29 23:59:59 Thu Thursday Feb February 060 24 11 PM 29 4"),
+            (951_868_800, "2000-03-01 00:00:00 Wed Wednesday Mar March 061 00 12 AM 1 3"),
+            (-1, "1969-12-31 23:59:59 Wed Wednesday Dec December 365 69 11 PM 31 3"),
+        ] {
+            assert_eq!(strftime(seconds, all).unwrap(), expected);
+        }
+        assert_eq!(strftime(0, "%% %-H%n").unwrap(), "% 0\n");
+        assert!(strftime(0, "%Q").is_err() && strftime(0, "%").is_err());
+        assert!(strftime(i64::MAX, "%Y").unwrap() == "9999" && strftime(i64::MIN, "%Y").unwrap() == "0001");
+    }
+}

@@ -1,0 +1,469 @@
+//! What models say about themselves: config.json of many architectures, specs of those that run, refusals of the rest.
+
+mod model_support;
+
+use lacewing::Error;
+use lacewing::inspect::{inspect, text};
+use lacewing::kernels::Activation;
+use lacewing::model::build::{build, supported};
+use lacewing::model::config::{ArchInfo, GenerationDefaults, ModelFiles, PerLayer, open, parse_json};
+use lacewing::model::spec::RopeScaling;
+use model_support::{Folder, shared};
+use pollster::block_on;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Files of `shared/...` or, for some goldens, of the repository; None and a line that says so.
+fn folder(path: &str) -> Option<PathBuf> {
+    let ours = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(path);
+    let found = [shared(path), ours].into_iter().find(|p| p.exists());
+    if found.is_none() {
+        println!("skipped: shared/{path} is not here");
+    }
+    found
+}
+
+fn info(config: Value) -> Result<ArchInfo, Error> {
+    ArchInfo::from_config(&config)
+}
+
+/// n_layers, d_model, n_heads, n_kv_heads, head_dim, d_ff, vocab, experts, experts per token, context; 0 = not said.
+type Dimensions = [u32; 10];
+
+/// Name of the file, model type, dimensions, rope kind, theta.
+const CONFIGS: &[(&str, &str, Dimensions, &str, f64)] = &[
+    (
+        "PowerInfer--SmallThinker-4BA0.6B-Instruct",
+        "smallthinker",
+        [32, 1536, 12, 2, 128, 768, 151936, 32, 4, 32768],
+        "default",
+        1.5e6,
+    ),
+    ("Qwen--Qwen2.5-7B-Instruct", "qwen2", [28, 3584, 28, 4, 0, 18944, 152064, 0, 0, 32768], "default", 1e6),
+    ("Qwen--Qwen3-0.6B", "qwen3", [28, 1024, 16, 8, 128, 3072, 151936, 0, 0, 40960], "default", 1e6),
+    ("Qwen--Qwen3-30B-A3B", "qwen3_moe", [48, 2048, 32, 4, 128, 6144, 151936, 128, 8, 40960], "default", 1e6),
+    ("Qwen--Qwen3-8B", "qwen3", [36, 4096, 32, 8, 128, 12288, 151936, 0, 0, 40960], "default", 1e6),
+    ("Qwen--Qwen3.5-35B-A3B", "qwen3_5_moe", [40, 2048, 16, 2, 256, 0, 248320, 256, 8, 262144], "default", 1e7),
+    ("allenai--OLMoE-1B-7B-0125-Instruct", "olmoe", [16, 2048, 16, 16, 0, 1024, 50304, 64, 8, 4096], "default", 1e4),
+    ("deepseek-ai--DeepSeek-V3", "deepseek_v3", [61, 7168, 128, 128, 0, 18432, 129280, 256, 8, 163840], "yarn", 1e4),
+    ("google--gemma-4-26B-A4B", "gemma4", [30, 2816, 16, 8, 256, 2112, 262144, 128, 8, 262144], "proportional", 1e6),
+    ("jetmoe--jetmoe-8b-PARTIAL", "jetmoe", [24, 2048, 0, 16, 128, 5632, 32000, 8, 2, 4096], "", 0.0),
+    ("meta-llama--Llama-3.2-1B-Instruct", "llama", [16, 2048, 32, 8, 64, 8192, 128256, 0, 0, 131072], "llama3", 5e5),
+    (
+        "meta-llama--Llama-4-Scout-17B-16E-Instruct",
+        "llama4",
+        [48, 5120, 40, 8, 128, 8192, 202048, 16, 1, 10485760],
+        "llama3",
+        5e5,
+    ),
+    ("meta-llama--Meta-Llama-3.1-8B", "llama", [32, 4096, 32, 8, 0, 14336, 128256, 0, 0, 131072], "llama3", 5e5),
+    (
+        "microsoft--Phi-4-mini-instruct-mlx4bit",
+        "phi3",
+        [32, 3072, 24, 8, 0, 8192, 200064, 0, 0, 131072],
+        "longrope",
+        1e4,
+    ),
+    ("mistralai--Mistral-7B-Instruct-v0.3", "mistral", [32, 4096, 32, 8, 0, 14336, 32768, 0, 0, 32768], "default", 1e6),
+    ("mistralai--Mixtral-8x7B-v0.1", "mixtral", [32, 4096, 32, 8, 0, 14336, 32000, 8, 2, 32768], "default", 1e6),
+    ("nvidia--Llama-3.1-70B-Instruct-FP8", "llama", [80, 8192, 64, 8, 0, 28672, 128256, 0, 0, 131072], "llama3", 5e5),
+    (
+        "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+        "nemotron_h",
+        [52, 2688, 32, 2, 128, 1856, 131072, 128, 6, 262144],
+        "default",
+        1e4,
+    ),
+    ("openai--gpt-oss-20b", "gpt_oss", [24, 2880, 64, 8, 64, 2880, 201088, 32, 4, 131072], "yarn", 1.5e5),
+];
+
+#[test]
+fn every_config_gives_its_dimensions() {
+    let Some(dir) = folder("configs") else { return };
+    for (name, model_type, dimensions, kind, theta) in CONFIGS {
+        let bytes = std::fs::read(dir.join(format!("{name}.json"))).unwrap();
+        let i = ArchInfo::from_config(&parse_json(name, &bytes).unwrap()).unwrap();
+        let first = |p: &Option<PerLayer>| p.as_ref().and_then(|p| p.at(0)).unwrap_or(0);
+        let number = |n: Option<u32>| n.unwrap_or(0);
+        let found = [
+            number(i.n_layers),
+            number(i.d_model),
+            first(&i.n_heads),
+            first(&i.n_kv_heads),
+            number(i.head_dim),
+            first(&i.d_ff),
+            number(i.vocab_size),
+            i.n_experts,
+            i.n_experts_per_token,
+            number(i.context_length),
+        ];
+        assert_eq!((i.model_type.as_str(), found), (*model_type, *dimensions), "{name}");
+        let rope = i.ropes.first();
+        assert_eq!(rope.map_or("", |r| &r.kind), *kind, "{name}");
+        assert_eq!(rope.and_then(|r| r.theta).unwrap_or(0.0), *theta, "{name}");
+        let result = supported(&i);
+        match *name {
+            "nvidia--Llama-3.1-70B-Instruct-FP8" => assert!(result.is_ok(), "its config does not say FP8"),
+            _ if ["llama", "mistral"].contains(model_type) => assert_eq!(result.unwrap().name, *model_type),
+            _ => {
+                let e = result.unwrap_err();
+                assert_eq!(e.code(), "unsupported-model", "{name}: {e}");
+                assert!(e.to_string().contains(model_type) && e.to_string().contains("llama"), "{e}");
+            }
+        }
+    }
+    let count = std::fs::read_dir(dir).unwrap().count();
+    assert_eq!(count, CONFIGS.len(), "a config is not in the table");
+}
+
+#[test]
+fn end_tokens_sparsity_windows_and_types_come_from_any_level() {
+    let i = info(json!({"model_type": "wrapper", "eos_token_id": [9, 3], "tie_word_embeddings": true,
+        "text_config": {"model_type": "inner", "eos_token_id": 7, "dtype": "bfloat16", "layer_types": ["a", "b"]}}))
+    .unwrap();
+    assert_eq!((i.model_type.as_str(), i.eos_ids, i.tied_embeddings), ("wrapper", vec![3, 7, 9], Some(true)));
+    assert_eq!((i.dtype.as_deref(), i.layer_types.len()), (Some("bfloat16"), 2));
+    let i =
+        info(json!({"model_type": "m", "sliding_window": 8, "use_sliding_window": false, "eos_token_id": -1})).unwrap();
+    assert_eq!((i.window, i.eos_ids), (None, vec![]));
+    let i =
+        info(json!({"model_type": "m", "rms_norm_eps": {"__float__": "Infinity"}, "intermediate_size": [3, null, 5],
+        "max_position_embeddings": 1e30}))
+        .unwrap();
+    assert_eq!(i.norm_eps, Some(f64::INFINITY));
+    assert_eq!(i.d_ff, Some(PerLayer::Each(vec![3, 0, 5])));
+    assert_eq!(i.context_length, Some(1_000_000_000));
+}
+
+#[test]
+fn python_json_with_bare_infinities_is_read() {
+    let text = br#"{"a": [0.0, Infinity, -Infinity, NaN], "b": "NaN \" Infinity", "c\\": NaN}"#;
+    let v = parse_json("config.json", text).unwrap();
+    assert_eq!(v["a"][1]["__float__"], "Infinity");
+    assert_eq!(v["a"][2]["__float__"], "-Infinity");
+    assert_eq!(v["b"], "NaN \" Infinity");
+    assert_eq!(v["c\\"]["__float__"], "NaN");
+    for bad in [&b"{"[..], b"{\"a\": Infinit}", b"\xff\xfe", b"", b"{\"a\": \"\\"] {
+        assert_eq!(parse_json("config.json", bad).unwrap_err().code(), "bad-file");
+    }
+}
+
+#[test]
+fn wrong_types_name_the_key() {
+    for (key, value) in [
+        ("hidden_size", json!("64")),
+        ("hidden_size", json!(-1)),
+        ("hidden_size", json!(1.5)),
+        ("num_hidden_layers", json!(1e12)),
+        ("num_attention_heads", json!([1, "2"])),
+        ("tie_word_embeddings", json!("yes")),
+        ("rope_scaling", json!(3)),
+        ("layer_types", json!([1])),
+    ] {
+        let e = info(json!({"model_type": "llama", key: value})).unwrap_err();
+        assert_eq!(e.code(), "bad-file");
+        assert!(e.to_string().contains(if key == "rope_scaling" { "rope" } else { key }), "{e}");
+    }
+    for v in [json!([]), json!(null), json!({}), json!({"model_type": 3})] {
+        assert_eq!(info(v).unwrap_err().code(), "bad-file");
+    }
+}
+
+fn opened(path: &str) -> Option<ModelFiles> {
+    let path = folder(path)?;
+    let files = if path.is_dir() { Folder::directory(&path) } else { Folder::file(&path) };
+    Some(block_on(open(&files)).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+}
+
+fn refusal(path: &str) -> Option<Error> {
+    let path = folder(path)?;
+    let files = if path.is_dir() { Folder::directory(&path) } else { Folder::file(&path) };
+    Some(block_on(open(&files)).err().unwrap_or_else(|| panic!("{} was accepted", path.display())))
+}
+
+#[test]
+fn golden_llamas_give_their_specs() {
+    for (name, kv, window, bias, tied) in [
+        ("llama", 2, None, false, false),
+        ("llama-bias", 2, None, true, false),
+        ("llama-tied", 4, None, false, true),
+        ("llama3-rope", 2, None, false, false),
+        ("llama3-rope-v4", 2, None, false, false),
+        ("mistral-swa", 2, Some(8), false, false),
+    ] {
+        let Some(m) = opened(&format!("goldens/hf/{name}")) else { return };
+        let s = &m.spec;
+        assert_eq!(s.arch, if name.starts_with("mistral") { "mistral" } else { "llama" });
+        assert_eq!((s.d_model, s.vocab_size, s.context_length, s.layers.len()), (64, 128, 256, 2), "{name}");
+        assert_eq!((s.tied_embeddings, s.rms_norm_eps), (tied, 1e-6), "{name}");
+        for l in &s.layers {
+            assert_eq!((l.n_heads, l.n_kv_heads, l.head_dim, l.d_ff), (4, kv, 16, 160), "{name}");
+            assert_eq!((l.window, l.activation, l.attention_scale), (window, Activation::Silu, 0.25), "{name}");
+            assert_eq!((l.qkv_bias, l.o_bias, l.mlp_bias), (bias, bias, bias), "{name}");
+        }
+        let rope = RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 16.0 };
+        let (scaling, theta) = if name.contains("rope") { (rope, 5e5) } else { (RopeScaling::None, 1e4) };
+        assert_eq!((s.rope.n_rot, s.rope.theta, &s.rope.scaling), (16, theta, &scaling), "{name}");
+        assert_eq!(m.eos_ids, [2]);
+        assert!(m.config.is_some() && m.gguf.is_none() && m.tokenizer_json.is_none());
+    }
+}
+
+#[test]
+fn other_goldens_are_refused_by_name() {
+    // The repository has only those that run.
+    let dir = shared("goldens/hf");
+    if !dir.exists() {
+        println!("skipped: shared/goldens/hf is not here");
+        return;
+    }
+    let mut refused = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.starts_with("llama") || name == "mistral-swa" {
+            continue;
+        }
+        let e = refusal(&format!("goldens/hf/{name}")).unwrap();
+        assert_eq!(e.code(), "unsupported-model", "{name}: {e}");
+        assert!(e.to_string().contains("is not supported yet; supported: llama"), "{e}");
+        refused += 1;
+    }
+    assert!(refused > 20);
+}
+
+#[test]
+fn compressed_goldens_run_or_are_refused() {
+    if folder("goldens/compressed").is_none() {
+        return;
+    }
+    for (name, activation) in [("24-dense", Activation::Silu), ("relu", Activation::Relu)] {
+        let m = opened(&format!("goldens/compressed/{name}")).unwrap();
+        assert!(m.spec.layers.iter().all(|l| l.activation == activation && l.n_heads == 4 && l.d_ff == 256));
+    }
+    for (name, code, mention) in [
+        ("24-bitmask", "unsupported-format", "compressed-tensors"),
+        ("24-marlin", "unsupported-format", "compressed-tensors"),
+        ("w4-pack", "unsupported-format", "compressed-tensors"),
+        ("cats", "unsupported-model", "cats"),
+        ("fatrelu", "unsupported-model", "fatrelu"),
+    ] {
+        let e = refusal(&format!("goldens/compressed/{name}")).unwrap();
+        assert!(e.code() == code && e.to_string().contains(mention), "{name}: {e}");
+    }
+}
+
+#[test]
+fn gguf_goldens_give_their_specs() {
+    for ty in ["Q4_0", "Q8_0", "Q4_K_M"] {
+        let Some(m) = opened(&format!("goldens/gguf-models/llama-{ty}.gguf")) else { return };
+        let s = &m.spec;
+        assert_eq!((s.arch, s.d_model, s.vocab_size, s.context_length), ("llama", 256, 2048, 512));
+        assert_eq!((s.tied_embeddings, s.rope.n_rot, s.rope.theta), (false, 64, 1e4));
+        assert!(s.layers.len() == 2 && s.layers.iter().all(|l| (l.n_heads, l.n_kv_heads, l.d_ff) == (4, 2, 512)));
+        assert_eq!(m.eos_ids, [2]);
+        assert!(m.gguf.is_some() && m.config.is_none());
+    }
+}
+
+#[test]
+fn trained_stories_give_their_specs() {
+    for (path, d_model, heads, vocab, layers, tied) in [
+        ("models/stories260K-F16.gguf", 64, (8, 4, 8), 512, 5, true),
+        ("models/stories3M-Q8_0.gguf", 192, (6, 2, 32), 4096, 6, true),
+        ("models/TinyStories-656K", 128, (8, 4, 16), 2048, 2, true),
+    ] {
+        let Some(m) = opened(path) else { return };
+        let l = &m.spec.layers[0];
+        assert_eq!((m.spec.d_model, (l.n_heads, l.n_kv_heads, l.head_dim)), (d_model, heads), "{path}");
+        assert_eq!((m.spec.vocab_size, m.spec.layers.len(), m.spec.tied_embeddings), (vocab, layers, tied), "{path}");
+        let path = shared(path);
+        let files = if path.is_dir() { Folder::directory(&path) } else { Folder::file(&path) };
+        let report = block_on(inspect(&files)).unwrap();
+        assert_eq!(report["supported"], true);
+        let kv: u64 = (layers as u64) * 2 * u64::from(heads.1 * heads.2);
+        assert_eq!(report["kv_bytes_per_token_f16"], kv * 2);
+        assert!(report["weight_bytes_per_token"].as_u64().unwrap() > 0);
+        assert!(text(&report).contains("weight_bytes_per_token"), "{}", text(&report));
+    }
+}
+
+/// A directory whose weights are copied from a golden, with keys of config.json replaced.
+fn changed(name: &str, changes: Value) -> Option<Folder> {
+    let mut files = Folder::directory(&folder(&format!("goldens/hf/{name}"))?);
+    let mut config: Value = serde_json::from_slice(&files.files["config.json"]).unwrap();
+    for (key, value) in changes.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    files.files.insert("config.json".into(), config.to_string().into_bytes());
+    Some(files)
+}
+
+#[test]
+fn configs_that_do_not_fit_the_weights_or_the_engine_are_refused() {
+    for (changes, code, mention) in [
+        (json!({"hidden_size": 60}), "bad-file", "shape [128, 64]"),
+        (json!({"vocab_size": 130}), "bad-file", "130"),
+        (json!({"head_dim": 24}), "bad-file", "24"),
+        (json!({"head_dim": 6}), "unsupported-model", "multiple of 4"),
+        (json!({"head_dim": 512}), "unsupported-model", "512"),
+        (json!({"head_dim": null, "num_attention_heads": 0}), "bad-file", "heads"),
+        (json!({"head_dim": null, "num_attention_heads": 5}), "bad-file", "multiple of 5"),
+        (json!({"num_hidden_layers": 3}), "missing-tensor", "model.layers.2."),
+        (json!({"num_hidden_layers": 4_000_000_000u32}), "bad-file", "1 to 1024"),
+        (json!({"num_hidden_layers": 0}), "bad-file", "layers"),
+        (json!({"hidden_size": null}), "bad-file", "width"),
+        (json!({"rms_norm_eps": {"__float__": "NaN"}}), "bad-file", "epsilon"),
+        (json!({"hidden_act": "gelu"}), "unsupported-model", "gelu"),
+        (json!({"attention_bias": true}), "missing-tensor", "q_proj.bias"),
+        (json!({"mlp_bias": true}), "missing-tensor", "gate_proj.bias"),
+        (json!({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}), "unsupported-model", "yarn"),
+        (json!({"rope_parameters": {"rope_type": "linear"}}), "bad-file", "factor"),
+        (json!({"rope_parameters": {"rope_theta": -1.0}}), "bad-file", "theta"),
+        (
+            json!({"rope_parameters": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0,
+            "high_freq_factor": 4.0}}),
+            "bad-file",
+            "low_freq_factor",
+        ),
+        (
+            json!({"rope_parameters": {"full_attention": {"rope_theta": 1e4}, "sliding_attention": {"rope_theta": 1e6}}}),
+            "unsupported-model",
+            "differ by layer",
+        ),
+        (json!({"partial_rotary_factor": 2.0}), "bad-file", "partial"),
+        (json!({"layer_types": ["full_attention", "linear_attention"]}), "unsupported-model", "linear_attention"),
+        (json!({"quantization_config": {"quant_method": "gptq", "bits": 4}}), "unsupported-format", "gptq"),
+        (json!({"quantization": {"group_size": 64, "bits": 4}}), "unsupported-format", "mlx"),
+        (json!({"model_type": "llama5"}), "unsupported-model", "llama5"),
+    ] {
+        let Some(files) = changed("llama", changes.clone()) else { return };
+        let e = block_on(open(&files)).err().unwrap_or_else(|| panic!("{changes} was accepted"));
+        assert!(e.code() == code && e.to_string().contains(mention), "{changes}: {}: {e}", e.code());
+    }
+}
+
+#[test]
+fn harmless_spellings_are_accepted() {
+    for (changes, n_rot, scaling) in [
+        (
+            json!({"rope_parameters": null, "rope_scaling": {"type": "linear", "factor": 2}}),
+            16,
+            RopeScaling::Linear { factor: 2.0 },
+        ),
+        (json!({"rope_parameters": {"rope_type": "linear", "factor": 1.0}}), 16, RopeScaling::None),
+        (json!({"rope_parameters": {"partial_rotary_factor": 0.5}}), 8, RopeScaling::None),
+        (
+            json!({"rope_parameters": {"full_attention": {"rope_type": "default"}, "sliding_attention": null}}),
+            16,
+            RopeScaling::None,
+        ),
+        (
+            json!({"attention_bias": null, "tie_word_embeddings": null, "quantization_config": null}),
+            16,
+            RopeScaling::None,
+        ),
+        // What the tensors say wins over values that may differ by layer; plain Llama ignores a window.
+        (json!({"num_attention_heads": 9, "intermediate_size": [1, 2], "sliding_window": 4}), 16, RopeScaling::None),
+    ] {
+        let Some(files) = changed("llama", changes.clone()) else { return };
+        let s = block_on(open(&files)).unwrap_or_else(|e| panic!("{changes}: {e}")).spec;
+        assert_eq!((s.rope.n_rot, &s.rope.scaling), (n_rot, &scaling), "{changes}");
+        assert!(s.layers.iter().all(|l| (l.n_heads, l.d_ff, l.window) == (4, 160, None)), "{changes}");
+    }
+    let layers = json!({"layer_types": ["sliding_attention", "full_attention"]});
+    let Some(files) = changed("mistral-swa", layers) else { return };
+    let windows: Vec<_> = block_on(open(&files)).unwrap().spec.layers.iter().map(|l| l.window).collect();
+    assert_eq!(windows, [Some(8), None]);
+}
+
+#[test]
+fn generation_config_gives_defaults_and_more_end_tokens() {
+    let Some(files) = changed("llama", json!({"eos_token_id": [2, 5]})) else { return };
+    let json = br#"{"eos_token_id": [5, 7, 900], "do_sample": true, "top_k": 20, "top_p": 0.9, "min_p": 7}"#;
+    let files = files.with("generation_config.json", json).with("chat_template.jinja", b"{{ 1 }}");
+    let m = block_on(open(&files)).unwrap();
+    assert_eq!(m.eos_ids, [2, 5, 7], "ids beyond the vocabulary are none");
+    assert_eq!(m.chat_template_jinja.as_deref(), Some("{{ 1 }}"));
+    let expected = GenerationDefaults {
+        temperature: Some(1.0),
+        top_k: Some(20),
+        top_p: Some(0.9),
+        min_p: None,
+        repetition_penalty: None,
+        do_sample: Some(true),
+    };
+    assert_eq!(m.generation, expected);
+    let greedy = GenerationDefaults::from_json(&json!({"do_sample": false, "temperature": 0.7}));
+    assert_eq!(greedy.temperature, Some(0.0));
+    assert_eq!(GenerationDefaults::from_json(&Value::Null), GenerationDefaults::default());
+}
+
+#[test]
+fn what_is_not_a_model_gets_a_sentence() {
+    let named = |name: &str, data: &[u8]| Folder { main: Some(name.into()), ..Folder::default() }.with(name, data);
+    for (files, code, mention) in [
+        (named("model.safetensors", b"x"), "bad-request", "directory"),
+        (named("pytorch_model.bin", b"PK\x03\x04"), "unsupported-format", "pickle"),
+        (named("model.onnx", b"onnx"), "unsupported-format", "GGUF"),
+        (named("model", b""), "unsupported-format", "GGUF"),
+        (Folder::default(), "bad-request", "config.json"),
+        (Folder::default().with("config.json", b"{]"), "bad-file", "JSON"),
+        (
+            Folder::default().with("config.json", b"{\"model_type\": \"llama\"}").with("pytorch_model.bin", b"PK"),
+            "unsupported-format",
+            "pickle",
+        ),
+    ] {
+        let e = block_on(open(&files)).err().expect("an error");
+        assert!(e.code() == code && e.to_string().contains(mention), "{}: {e}", e.code());
+    }
+}
+
+#[test]
+fn inspect_says_why_a_model_cannot_run() {
+    let Some(dir) = folder("goldens/hf/qwen3") else { return };
+    let report = block_on(inspect(&Folder::directory(&dir))).unwrap();
+    assert_eq!((&report["supported"], &report["code"]), (&json!(false), &json!("unsupported-model")));
+    assert_eq!(report["info"]["model_type"], "qwen3");
+    assert!(text(&report).contains("qwen3 is not supported yet"), "{}", text(&report));
+}
+
+#[test]
+fn a_moe_gguf_and_odd_metadata_are_refused() {
+    use lacewing::formats::gguf::{Metadata, Value as V};
+    let base = || -> Vec<(String, V)> {
+        vec![("general.architecture".into(), V::String("llama".into())), ("llama.block_count".into(), V::Int(1))]
+    };
+    let with = |key: &str, value: V| {
+        let mut entries = base();
+        entries.push((key.into(), value));
+        ArchInfo::from_gguf(&Metadata { entries })
+    };
+    let empty = lacewing::formats::TensorFile { sources: Vec::new(), tensors: Vec::new() };
+    let e = build(&with("llama.expert_count", V::Int(8)).unwrap(), &empty, None).unwrap_err();
+    assert!(e.code() == "unsupported-model" && e.to_string().contains("8 experts"), "{e}");
+    let e = with("general.type", V::String("adapter".into())).unwrap_err();
+    assert_eq!(e.code(), "unsupported-format");
+    for value in [V::Int(-1), V::Int(1 << 40), V::Float(1.5), V::Ints(vec![1, 2]), V::String("8".into())] {
+        let e = with("llama.embedding_length", value).unwrap_err();
+        assert!(e.code() == "bad-file" && e.to_string().contains("embedding_length"), "{e}");
+    }
+    let heads = with("llama.attention.head_count_kv", V::Ints(vec![2, 4])).unwrap().n_kv_heads;
+    assert_eq!(heads, Some(PerLayer::Each(vec![2, 4])));
+    assert_eq!(with("llama.attention.head_count", V::Ints(vec![2, -4])).unwrap_err().code(), "bad-file");
+    assert_eq!(ArchInfo::from_gguf(&Metadata::default()).unwrap_err().code(), "bad-file");
+}
+
+#[test]
+fn turn_ends_of_a_gguf_are_found_by_their_texts() {
+    use lacewing::formats::gguf::{Metadata, Value as V};
+    let tokens = ["a", "<|eot_id|>", "<|im_end|>", "</s>"].map(String::from).to_vec();
+    let entries = vec![
+        ("general.architecture".into(), V::String("llama".into())),
+        ("tokenizer.ggml.tokens".into(), V::Strings(tokens)),
+        // Only control tokens count: someone may write <|im_end|> as ordinary text.
+        ("tokenizer.ggml.token_type".into(), V::Ints(vec![1, 3, 1, 3])),
+        ("tokenizer.ggml.eos_token_id".into(), V::Int(3)),
+    ];
+    assert_eq!(ArchInfo::from_gguf(&Metadata { entries }).unwrap().eos_ids, [1, 3]);
+}
