@@ -30,8 +30,16 @@ fn counts_of_smollm2_135m() {
     // f16 K and V of 3 heads of 64 in 30 layers.
     assert_eq!(number("kv_bytes_per_token"), 30.0 * 2.0 * 192.0 * 2.0, "{r}");
     for key in [
-        "load_s", "prefill_tokens_per_s", "decode_tokens_per_s", "time_to_first_token_ms", "achieved_gb_per_s",
-        "copy_gb_per_s", "roofline_fraction", "gpu_bytes", "heap_peak_bytes", "record_us_per_token",
+        "load_s",
+        "prefill_tokens_per_s",
+        "decode_tokens_per_s",
+        "time_to_first_token_ms",
+        "achieved_gb_per_s",
+        "copy_gb_per_s",
+        "roofline_fraction",
+        "gpu_bytes",
+        "heap_peak_bytes",
+        "record_us_per_token",
     ] {
         assert!(number(key) > 0.0, "{key} in {r}");
     }

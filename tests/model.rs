@@ -66,7 +66,9 @@ fn golden(case: &str) -> Golden {
 
 fn gpu(tier: Tier) -> Box<dyn Executor> {
     let options = GpuOptions { tier: Some(tier), allow_software: true, ..GpuOptions::default() };
-    Box::new(pollster::block_on(Gpu::new(options)).expect("these tests need a GPU with all tiers (lavapipe of Mesa 25)"))
+    Box::new(
+        pollster::block_on(Gpu::new(options)).expect("these tests need a GPU with all tiers (lavapipe of Mesa 25)"),
+    )
 }
 
 fn load(path: &Path, executor: Box<dyn Executor>, kv_type: KvType) -> Model {
@@ -211,9 +213,8 @@ fn trained_models() {
 }
 
 fn trained_case(model: &mut Model, file: &str, case: &serde_json::Value) {
-    let numbers = |key: &str| -> Vec<f64> {
-        case[key].as_array().expect(key).iter().map(|v| v.as_f64().expect(key)).collect()
-    };
+    let numbers =
+        |key: &str| -> Vec<f64> { case[key].as_array().expect(key).iter().map(|v| v.as_f64().expect(key)).collect() };
     let prompt = case["prompt"].as_str().expect("prompt");
     let ids: Vec<u32> = numbers("ids").into_iter().map(|v| v as u32).collect();
     let what = format!("{file}, {prompt:?}");
@@ -225,7 +226,10 @@ fn trained_case(model: &mut Model, file: &str, case: &serde_json::Value) {
         let compare = |position: usize, key: &str| {
             for (i, expected) in numbers(key).into_iter().enumerate() {
                 let value = f64::from(found[position * vocab_size + i]);
-                assert!((value - expected).abs() <= tolerance, "{what}, chunk {chunk:?}: {key}[{i}] {value} {expected}");
+                assert!(
+                    (value - expected).abs() <= tolerance,
+                    "{what}, chunk {chunk:?}: {key}[{i}] {value} {expected}"
+                );
             }
         };
         compare(0, "first_pos_logits_first16");
@@ -233,7 +237,10 @@ fn trained_case(model: &mut Model, file: &str, case: &serde_json::Value) {
         for top in case["last_top10"].as_array().expect("last_top10") {
             let (id, expected) = (top[0].as_u64().expect("id") as usize, top[1].as_f64().expect("logit"));
             let value = f64::from(found[(ids.len() - 1) * vocab_size + id]);
-            assert!((value - expected).abs() <= tolerance, "{what}, chunk {chunk:?}: logit of {id}: {value} {expected}");
+            assert!(
+                (value - expected).abs() <= tolerance,
+                "{what}, chunk {chunk:?}: logit of {id}: {value} {expected}"
+            );
         }
     }
     let expected: Vec<u32> = numbers("greedy_ids").into_iter().map(|v| v as u32).collect();
@@ -252,7 +259,11 @@ fn prefix_is_reused() {
     let longer: Vec<u32> = g.ids[..10].iter().chain(&first).chain(&g.ids[10..15]).copied().collect();
     let (second, _) = greedy(&mut model, &longer, 6);
     let usage = model.usage().expect("usage");
-    assert!(usage.cached_tokens >= 15, "10 prompt tokens and 5 generated ones are cached, found {}", usage.cached_tokens);
+    assert!(
+        usage.cached_tokens >= 15,
+        "10 prompt tokens and 5 generated ones are cached, found {}",
+        usage.cached_tokens
+    );
     let (fresh, _) = greedy(&mut load(&path, gpu(Tier::All), KvType::F32), &longer, 6);
     assert_eq!(second, fresh);
 }
@@ -277,7 +288,10 @@ fn errors_leave_the_model_usable() {
     fails(&[1], &GenerateOptions { top_p: Some(0.0), ..options.clone() }, "bad-request");
     // Abort while decoding: three pieces, then the flag.
     pollster::block_on(async {
-        model.begin(&g.ids, &GenerateOptions { temperature: Some(0.0), ignore_eos: true, ..options.clone() }).await.expect("begin");
+        model
+            .begin(&g.ids, &GenerateOptions { temperature: Some(0.0), ignore_eos: true, ..options.clone() })
+            .await
+            .expect("begin");
         for _ in 0..3 {
             model.next().await.expect("next");
         }

@@ -68,6 +68,11 @@ fn check_interface(kernel: &dyn Kernel, variant: &Variant, module: &naga::Module
                 uniforms += 1;
                 let ty = &module.types[global.ty];
                 let size = layouter[global.ty].size;
+                if let Some(b) = at.filter(|b| b.group == 0 && b.binding > 0) {
+                    uniforms -= 1;
+                    storage.push((b.binding, Access::Uniform));
+                    continue;
+                }
                 if at.is_none_or(|b| b.group != 0 || b.binding != 0) {
                     wrong.push(format!("uniform `{name}` is at {at:?}, expected group 0, binding 0"));
                 }
@@ -103,8 +108,9 @@ fn check_interface(kernel: &dyn Kernel, variant: &Variant, module: &naga::Module
     if storage != expected {
         wrong.push(format!("storage bindings are {storage:?} in WGSL, {expected:?} in access()"));
     }
-    if storage.len() > MAX_STORAGE_BUFFERS {
-        wrong.push(format!("{} storage buffers, at most {MAX_STORAGE_BUFFERS}", storage.len()));
+    let n_storage = storage.iter().filter(|(_, access)| *access != Access::Uniform).count();
+    if n_storage > MAX_STORAGE_BUFFERS {
+        wrong.push(format!("{n_storage} storage buffers, at most {MAX_STORAGE_BUFFERS}"));
     }
     if workgroup_bytes > MAX_WORKGROUP_BYTES {
         wrong.push(format!("{workgroup_bytes} bytes of workgroup memory, at most {MAX_WORKGROUP_BYTES}"));

@@ -42,7 +42,7 @@ impl Gpu {
         let [read, write] = match self.dummies {
             Some(dummies) => dummies,
             None => {
-                let read = self.create_buffer("warm-up, read", DUMMY_BYTES, BufferUse::Scratch)?;
+                let read = self.create_buffer("warm-up, read", DUMMY_BYTES, BufferUse::State)?;
                 let write = self.create_buffer("warm-up, written", 16 * DUMMY_BYTES, BufferUse::Scratch)?;
                 *self.dummies.insert([read, write])
             }
@@ -50,7 +50,7 @@ impl Gpu {
         let shrink = |step: &Step| {
             let access = step.kernel.access(&step.variant);
             let bind = |(i, access): (usize, &Access)| match access {
-                Access::Read => Bind { buffer: read, offset: 0, bytes: DUMMY_BYTES },
+                Access::Read | Access::Uniform => Bind { buffer: read, offset: 0, bytes: DUMMY_BYTES },
                 Access::ReadWrite => Bind { buffer: write, offset: i as u64 * DUMMY_BYTES, bytes: DUMMY_BYTES },
             };
             let bindings = access.iter().enumerate().map(bind).collect();
@@ -78,10 +78,14 @@ impl Executor for Gpu {
             )));
         }
         let bytes = bytes.max(16).next_multiple_of(16);
+        let mut usages = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        if usage == BufferUse::State {
+            usages |= wgpu::BufferUsages::UNIFORM;
+        }
         let buffer = self.context.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes,
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            usage: usages,
             mapped_at_creation: false,
         });
         // Natively an error is known by now; on the web it comes with the next flush.

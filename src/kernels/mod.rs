@@ -119,6 +119,8 @@ pub enum Access {
     Read,
     /// `var<storage, read_write>`
     ReadWrite,
+    /// `var<uniform>`: a small read-only buffer (the step state) that shall not count as one of 8 storage buffers.
+    Uniform,
 }
 
 /// Everything that changes the text of a shader: pipeline cache key, source of the defines, printed name.

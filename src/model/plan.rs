@@ -209,7 +209,12 @@ impl Planner<'_> {
     fn decode_layer(&self, steps: &mut Vec<Step>, i: usize, layer: &LayerSpec, weights: &LayerWeights) {
         let (b, kv) = (self.buffers, &self.cache.layers[i]);
         let eps = self.spec.rms_norm_eps;
-        for part in &weights.qkv {
+        let fused = weights.qkv.iter().all(|part| qkv::fits(self.spec.rope.n_rot, part.bias.is_some()));
+        if !fused {
+            let normed = matvec::Input::Norm { x: b.x, stride: b.widths.model, weight: weights.attn_norm, eps };
+            self.unfused_qkv(steps, i, layer, weights, normed, 1);
+        }
+        for part in weights.qkv.iter().filter(|_| fused) {
             let args = qkv::Args {
                 matrix: &part.matrix,
                 q_heads: part.q_heads,
@@ -220,7 +225,6 @@ impl Planner<'_> {
                 x: b.x,
                 norm_weight: weights.attn_norm,
                 eps,
-                bias: part.bias,
                 rope: self.cache.rope,
                 state: b.state,
                 q_out: b.qkv,
@@ -286,28 +290,7 @@ impl Planner<'_> {
         let (b, w, kv) = (self.buffers, self.buffers.widths, &self.cache.layers[i]);
         self.norm(steps, &format!("layer{i}.attn.norm"), weights.attn_norm, n_tokens);
         let plain = |x, stride| matvec::Input::Plain { x, stride };
-        let mut column = 0;
-        for part in &weights.qkv {
-            let linear = Linear { matrix: part.matrix.clone(), bias: part.bias };
-            let to = Target { out: b.qkv, stride: w.qkv, column, accumulate: false };
-            self.linear(steps, &format!("layer{i}.attn.qkv"), &linear, plain(b.normed, w.model), to, n_tokens);
-            column += part.matrix.rows;
-        }
-        let args = rope_kv::Args {
-            qkv: b.qkv,
-            stride: w.qkv,
-            rope: self.cache.rope,
-            state: b.state,
-            k_cache: kv.k,
-            v_cache: kv.v,
-            kv_type: self.cache.kv_type,
-            n_heads: layer.n_heads,
-            n_kv_heads: layer.n_kv_heads,
-            head_dim: layer.head_dim,
-            n_rot: self.spec.rope.n_rot,
-            n_tokens,
-        };
-        steps.push(rope_kv::step(&self.caps, &format!("layer{i}.attn.rope_kv"), &args));
+        self.unfused_qkv(steps, i, layer, weights, plain(b.normed, w.model), n_tokens);
         let args = attention_prefill::Args {
             q: b.qkv,
             q_stride: w.qkv,
@@ -341,6 +324,41 @@ impl Planner<'_> {
         }
         self.glu(steps, i, layer, n_tokens);
         self.down(steps, i, weights, n_tokens);
+    }
+
+    /// Projections into one activation row each, then rope and the write to the cache.
+    fn unfused_qkv(
+        &self,
+        steps: &mut Vec<Step>,
+        i: usize,
+        layer: &LayerSpec,
+        weights: &LayerWeights,
+        input: matvec::Input,
+        n_tokens: u32,
+    ) {
+        let (b, kv, stride) = (self.buffers, &self.cache.layers[i], self.buffers.widths.qkv);
+        let mut column = 0;
+        for part in &weights.qkv {
+            let linear = Linear { matrix: part.matrix.clone(), bias: part.bias };
+            let to = Target { out: b.qkv, stride, column, accumulate: false };
+            self.linear(steps, &format!("layer{i}.attn.qkv"), &linear, input, to, n_tokens);
+            column += part.matrix.rows;
+        }
+        let args = rope_kv::Args {
+            qkv: b.qkv,
+            stride,
+            rope: self.cache.rope,
+            state: b.state,
+            k_cache: kv.k,
+            v_cache: kv.v,
+            kv_type: self.cache.kv_type,
+            n_heads: layer.n_heads,
+            n_kv_heads: layer.n_kv_heads,
+            head_dim: layer.head_dim,
+            n_rot: self.spec.rope.n_rot,
+            n_tokens,
+        };
+        steps.push(rope_kv::step(&self.caps, &format!("layer{i}.attn.rope_kv"), &args));
     }
 
     fn residual(&self) -> Target {

@@ -58,7 +58,8 @@ impl Model {
         let started = clock::seconds();
         let opened = open::open(&*files).await?;
         let text = Text::new(&opened)?;
-        let mut model = Model::from_parts(opened.spec.clone(), &opened.tensors, text, executor, options, progress, cancel).await?;
+        let mut model =
+            Model::from_parts(opened.spec.clone(), &opened.tensors, text, executor, options, progress, cancel).await?;
         model.defaults = opened.generation.clone();
         model.eos_ids = opened.eos_ids.clone();
         if let Ok(tokenizer) = model.text.tokenizer() {

@@ -32,7 +32,9 @@ impl Text {
         let source =
             chat::find(files.chat_template_jinja.as_deref(), files.tokenizer_config.as_ref(), files.gguf.as_ref());
         let template = match (source, &tokenizer) {
-            (Some(source), Some(t)) => Some(ChatTemplate::new(&source, t.bos_text().as_deref(), t.eos_text().as_deref())?),
+            (Some(source), Some(t)) => {
+                Some(ChatTemplate::new(&source, t.bos_text().as_deref(), t.eos_text().as_deref())?)
+            }
             _ => None,
         };
         Ok(Text { tokenizer, template })

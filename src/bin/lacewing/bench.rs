@@ -56,7 +56,9 @@ pub async fn run(args: Args) -> Result<()> {
     let tokens = args.tokens.unwrap_or(if software { 8 } else { 128 });
     let repeats = args.repeats.unwrap_or(if software { 1 } else { 5 });
     if prompt == 0 || tokens < MIN_TOKENS || repeats == 0 {
-        return Err(Error::BadRequest(format!("--prompt and --repeats must be at least 1, --tokens at least {MIN_TOKENS}")));
+        return Err(Error::BadRequest(format!(
+            "--prompt and --repeats must be at least 1, --tokens at least {MIN_TOKENS}"
+        )));
     }
     let m = measure(&mut model, prompt, tokens, repeats).await?;
 
@@ -229,7 +231,8 @@ async fn read_bandwidth(executor: &mut dyn Executor) -> Result<f64> {
 /// Appends to `bench/<adapter>.csv`, one file per machine.
 fn record(report: &serde_json::Value) -> Result<()> {
     let adapter = report["adapter"].as_str().unwrap_or("unknown");
-    let slug: String = adapter.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let slug: String =
+        adapter.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     let slug = slug.split('-').filter(|s| !s.is_empty()).collect::<Vec<_>>().join("-");
     let path = std::path::Path::new("bench").join(format!("{slug}.csv"));
     let failed = |e: std::io::Error| Error::BadRequest(format!("cannot write {}: {e}", path.display()));

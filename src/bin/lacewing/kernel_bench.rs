@@ -25,7 +25,9 @@ pub async fn run(stem: &str, json: bool, repeats: Option<u32>, executor: &mut dy
         if !json {
             println!("{us:10.1} us {gb_per_s:8.2} GB/s  {label}  [{variant}]");
         }
-        rows.push(serde_json::json!({"case": label, "variant": variant, "us": us, "bytes": bytes, "gb_per_s": gb_per_s}));
+        rows.push(
+            serde_json::json!({"case": label, "variant": variant, "us": us, "bytes": bytes, "gb_per_s": gb_per_s}),
+        );
     }
     if json {
         let report = serde_json::json!({"kernel": stem, "adapter": executor.adapter(), "tier": caps.tier().name(), "cases": rows});

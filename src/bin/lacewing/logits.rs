@@ -47,11 +47,8 @@ pub async fn run(args: Args) -> Result<()> {
     let chunk = if args.decode { Some(1) } else { args.chunk };
     let logits = model.logits(&ids, chunk).await?;
     let shape = vec![ids.len(), logits.len() / ids.len()];
-    let view = safetensors::tensor::TensorView::new(
-        safetensors::Dtype::F32,
-        shape.clone(),
-        bytemuck::cast_slice(&logits),
-    );
+    let view =
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytemuck::cast_slice(&logits));
     let view = view.map_err(|e| Error::BadRequest(format!("cannot describe the logits: {e}")))?;
     safetensors::serialize_to_file([("logits", view)], None, out)
         .map_err(|e| Error::BadRequest(format!("cannot write {}: {e}", out.display())))?;
@@ -94,9 +91,8 @@ fn read_ids(path: &std::path::Path) -> Result<Vec<u32>> {
     let bytes = std::fs::read(path).map_err(|e| Error::BadRequest(format!("cannot read {name}: {e}")))?;
     let file = safetensors::SafeTensors::deserialize(&bytes)
         .map_err(|e| Error::BadFile(format!("{name} is not a safetensors file: {e}")))?;
-    let tensor = file
-        .tensor("input_ids")
-        .map_err(|_| Error::MissingTensor(format!("{name} has no tensor `input_ids`")))?;
+    let tensor =
+        file.tensor("input_ids").map_err(|_| Error::MissingTensor(format!("{name} has no tensor `input_ids`")))?;
     let ids: Vec<i64> = match tensor.dtype() {
         safetensors::Dtype::I32 => {
             bytemuck::pod_collect_to_vec::<u8, i32>(tensor.data()).into_iter().map(i64::from).collect()
