@@ -10,58 +10,10 @@ use lacewing::model::load::{GateUp, LayerWeights, Linear, Upload, Weights, place
 use lacewing::model::spec::ModelSpec;
 use lacewing::weights::Layout;
 use lacewing::{Error, Result};
+use model_support::llama::{D, HEAD, VOCAB, hf, info, norms_f32};
 use model_support::{Builder, Memory, Recorder};
 use serde_json::json;
 use std::cell::Cell;
-
-const D: u64 = 64;
-const HEAD: u64 = 16;
-const VOCAB: u64 = 40;
-
-/// Sizes of one layer: heads, key heads, neurons.
-type Sizes = (u64, u64, u64);
-
-fn info(layers: &[Sizes], extra: serde_json::Value) -> ArchInfo {
-    let mut config = json!({"model_type": "llama", "hidden_size": D, "head_dim": HEAD, "vocab_size": VOCAB,
-        "num_hidden_layers": layers.len(), "num_attention_heads": 4, "max_position_embeddings": 128});
-    config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    ArchInfo::from_config(&config).unwrap()
-}
-
-/// A Hugging Face model; `dtype(name)` chooses types.
-fn hf(layers: &[Sizes], biases: bool, dtype: impl Fn(&str) -> DType) -> Builder {
-    let mut b = Builder::new(7);
-    let mut add = |name: String, shape: &[u64]| {
-        b.add(&name, dtype(&name), shape);
-    };
-    add("lm_head.weight".into(), &[VOCAB, D]);
-    for (i, (heads, kv, d_ff)) in layers.iter().enumerate() {
-        let p = format!("model.layers.{i}");
-        add(format!("{p}.input_layernorm.weight"), &[D]);
-        add(format!("{p}.post_attention_layernorm.weight"), &[D]);
-        for (name, rows, cols) in [
-            ("self_attn.q_proj", heads * HEAD, D),
-            ("self_attn.k_proj", kv * HEAD, D),
-            ("self_attn.v_proj", kv * HEAD, D),
-            ("self_attn.o_proj", D, heads * HEAD),
-            ("mlp.gate_proj", *d_ff, D),
-            ("mlp.up_proj", *d_ff, D),
-            ("mlp.down_proj", D, *d_ff),
-        ] {
-            add(format!("{p}.{name}.weight"), &[rows, cols]);
-            if biases && name != "self_attn.k_proj" {
-                add(format!("{p}.{name}.bias"), &[rows]);
-            }
-        }
-    }
-    add("model.norm.weight".into(), &[D]);
-    add("model.embed_tokens.weight".into(), &[VOCAB, D]);
-    b
-}
-
-fn norms_f32(name: &str, matrices: DType) -> DType {
-    if name.contains("norm") || name.ends_with("bias") { DType::F32 } else { matrices }
-}
 
 fn placed(spec: &ModelSpec, file: &TensorFile, caps: Caps) -> (Result<(Weights, Vec<Upload>)>, Recorder) {
     let mut recorder = Recorder::new(caps);
@@ -450,4 +402,34 @@ fn a_cancelled_or_failed_upload_frees_everything() {
     assert_eq!(failing(|_| (), 0).code(), "aborted");
     assert_eq!(failing(|_| (), 1).code(), "aborted");
     assert_eq!(failing(|m| m.fail_after.set(0), usize::MAX).code(), "download-failed");
+}
+
+/// Through the real readers: every matrix of a quantised file, by another path from its bytes.
+#[test]
+fn a_gguf_from_llama_cpp_arrives_whole() {
+    for ty in ["Q4_0", "Q4_K_M"] {
+        let Some(path) = model_support::folder(&format!("goldens/gguf-models/llama-{ty}.gguf")) else { return };
+        let m = pollster::block_on(lacewing::model::open::open(&model_support::Folder::file(&path))).unwrap();
+        let (w, r) = loaded(&m.spec, &m.tensors, Caps::BASE);
+        let direct = |name: &str| {
+            let t = m.tensors.get(name).unwrap();
+            let bytes = pollster::block_on(m.tensors.read(t, 0, t.bytes)).unwrap();
+            lacewing::weights::unpack::unpack(t.dtype, &bytes).unwrap()
+        };
+        same(&r.matrix(&w.embed), &direct("token_embd.weight"));
+        same(&r.matrix(w.output.as_ref().unwrap()), &direct("output.weight"));
+        for (i, l) in w.layers.iter().enumerate() {
+            let name = |n: &str| format!("blk.{i}.{n}.weight");
+            same(&r.matrix(&l.o.matrix), &direct(&name("attn_output")));
+            same(&r.matrix(&l.down.matrix), &direct(&name("ffn_down")));
+            same(&r.floats(l.ffn_norm), &direct(&name("ffn_norm")));
+            let rows = qkv(&r, l);
+            // Head 1 of q starts at row 64: row 1 of the reference code is row 2 of the file, row 32 is row 1.
+            let (q, v) = (direct(&name("attn_q")), direct(&name("attn_v")));
+            let row = |data: &[f32], n: usize| data[n * 256..(n + 1) * 256].to_vec();
+            same(&row(&rows, 64 + 1), &row(&q, 64 + 2));
+            same(&row(&rows, 64 + 32), &row(&q, 64 + 1));
+            same(&rows[rows.len() - v.len()..], &v);
+        }
+    }
 }

@@ -11,7 +11,7 @@ pub mod source;
 
 use crate::error::Result;
 
-/// Element or block type of a tensor as it lies in a file. One row per type in [`DTypeInfo`].
+/// Element or block type of a tensor as it lies in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, non_camel_case_types)]
 pub enum DType {

@@ -1,14 +1,14 @@
 //! Tiled causal attention of a chunk of tokens against the cache (which already holds the chunk), with GQA sharing.
 //! Token t sees keys max(0, position + t + 1 - window) ..= position + t.
 
-use super::{Access, Case, Kernel, Slot, Variant};
-use super::{Bind, Caps, KvType, Step};
+use super::fixture::{Fixture, Rng, cache_value};
+use super::{Access, Bind, Caps, Case, Kernel, KvType, OutputKind, Slot, Step, StepState, Variant};
 
 /// What to do.
 pub struct Args {
     /// f32 [n_tokens, q_stride]: rotated q in the first n_heads*head_dim columns.
     pub q: Bind,
-    /// Row stride of q in elements.
+    /// Row stride of q in elements, a multiple of 4.
     pub q_stride: u32,
     /// [capacity, n_kv_heads*head_dim] of `kv_type`
     pub k_cache: Bind,
@@ -20,7 +20,7 @@ pub struct Args {
     pub state: Bind,
     /// f32 [n_tokens, out_stride]
     pub out: Bind,
-    /// Row stride of `out` in elements.
+    /// Row stride of `out` in elements, a multiple of 4.
     pub out_stride: u32,
     /// Query heads.
     pub n_heads: u32,
@@ -36,9 +36,75 @@ pub struct Args {
     pub n_tokens: u32,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    scale: f32,
+    window: u32,
+    blocks: u32,
+    kv_row4: u32,
+    q_stride4: u32,
+    out_stride4: u32,
+    pad: [u32; 2],
+}
+
+/// Rows (token, query head) of a workgroup.
+const ROWS: u32 = 32;
+/// Workgroup memory of the base tier.
+const WORKGROUP_BYTES: u32 = 16 << 10;
+
+/// Bytes of workgroup memory of the shader for tiles of `keys`.
+fn workgroup_bytes(keys: u32, head_dim: u32, kv_type: KvType) -> u32 {
+    let quad = if kv_type == KvType::F16 { 8 } else { 16 };
+    keys * (head_dim / 4 + 1) * quad + 16 * ROWS * 4 + keys * ROWS * 4
+}
+
+/// Keys per tile: as many as fit.
+fn keys_per_tile(head_dim: u32, kv_type: KvType) -> u32 {
+    let fits = |keys: &u32| workgroup_bytes(*keys, head_dim, kv_type) <= WORKGROUP_BYTES;
+    [32, 16].into_iter().find(fits).unwrap_or(8)
+}
+
 /// Builds the step.
-pub fn step(_caps: &Caps, _label: &str, _args: &Args) -> Step {
-    todo!()
+pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
+    let group = args.n_heads / args.n_kv_heads;
+    assert!(
+        args.head_dim % 4 == 0 && args.head_dim <= 256 && group * args.n_kv_heads == args.n_heads,
+        "attention_prefill needs head_dim {} in fours up to 256 and {} KV heads to divide {} heads",
+        args.head_dim,
+        args.n_kv_heads,
+        args.n_heads
+    );
+    assert!(
+        args.q_stride % 4 == 0 && args.out_stride % 4 == 0,
+        "attention_prefill needs q_stride {} and out_stride {} in fours",
+        args.q_stride,
+        args.out_stride
+    );
+    // Heads that share a workgroup's keys: a power of two, so that rows are not wasted.
+    let heads = (1 << group.trailing_zeros()).min(8);
+    let params = Params {
+        scale: args.scale,
+        window: args.window.unwrap_or(u32::MAX),
+        blocks: group / heads,
+        kv_row4: args.n_kv_heads * args.head_dim / 4,
+        q_stride4: args.q_stride / 4,
+        out_stride4: args.out_stride / 4,
+        pad: [0; 2],
+    };
+    let used = Caps { f16: caps.f16 && args.kv_type == KvType::F16, subgroups: false, ..*caps };
+    Step {
+        kernel: &AttentionPrefill,
+        label: label.to_string(),
+        variant: Variant::new("attention_prefill", &used)
+            .flag("KV_F32", args.kv_type == KvType::F32)
+            .constant("HEAD_DIM", args.head_dim)
+            .constant("HEADS", heads)
+            .constant("KEYS", keys_per_tile(args.head_dim, args.kv_type)),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        bindings: vec![args.q, args.k_cache, args.v_cache, args.state, args.out],
+        grid: [args.n_heads / heads, args.n_tokens.div_ceil(ROWS / heads), 1],
+    }
 }
 
 /// The kernel.
@@ -49,15 +115,100 @@ impl Kernel for AttentionPrefill {
         "attention_prefill"
     }
     fn access(&self, _variant: &Variant) -> Vec<Access> {
-        todo!()
+        [[Access::Read; 4].as_slice(), &[Access::ReadWrite]].concat()
     }
     fn params_bytes(&self) -> usize {
-        todo!()
+        size_of::<Params>()
     }
-    fn reference(&self, _variant: &Variant, _params: &[u8], _io: &mut [Slot<'_>]) {
-        todo!()
+    fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
+        let p: Params = bytemuck::pod_read_unaligned(params);
+        let [q, k_cache, v_cache, state, out] = io else { panic!("attention_prefill has 5 bindings") };
+        let kv_type = if variant.has("KV_F32") { KvType::F32 } else { KvType::F16 };
+        let (head_dim, kv_row) = (variant.get("HEAD_DIM") as usize, 4 * p.kv_row4 as usize);
+        let group = (p.blocks * variant.get("HEADS")) as usize;
+        let n_heads = kv_row / head_dim * group;
+        let state = StepState::from_words(state.words());
+        for t in 0..state.n_tokens {
+            let past = state.position + t + 1;
+            let keys = (past.saturating_sub(p.window) as usize)..past as usize;
+            for head in 0..n_heads {
+                let at = |key: usize, d: usize| key * kv_row + head / group * head_dim + d;
+                let row = &q.f32s()[(t * 4 * p.q_stride4) as usize + head * head_dim..][..head_dim];
+                let score = |key: usize| {
+                    let dims = row.iter().enumerate();
+                    let dot: f64 =
+                        dims.map(|(d, &x)| f64::from(x) * cache_value(k_cache.words(), kv_type, at(key, d))).sum();
+                    f64::from(p.scale) * dot
+                };
+                let scores: Vec<f64> = keys.clone().map(score).collect();
+                let max = scores.iter().fold(f64::MIN, |a, &b| a.max(b));
+                let weights: Vec<f64> = scores.iter().map(|s| (s - max).exp()).collect();
+                let total: f64 = weights.iter().sum();
+                for d in 0..head_dim {
+                    let v = |key: usize| cache_value(v_cache.words(), kv_type, at(key, d));
+                    let sum: f64 = keys.clone().zip(&weights).map(|(key, w)| w * v(key)).sum();
+                    out.f32s_mut()[(t * 4 * p.out_stride4) as usize + head * head_dim + d] = (sum / total) as f32;
+                }
+            }
+        }
     }
-    fn cases(&self, _caps: &super::Caps) -> Vec<Case> {
-        todo!()
+    fn cases(&self, caps: &Caps) -> Vec<Case> {
+        use KvType::{F16, F32};
+        // n_heads, n_kv_heads, head_dim, position, window, tokens, bucket, cache
+        let shapes = [
+            (1, 1, 8, 0, None, 1, 16, F16),
+            (2, 1, 12, 1, None, 3, 16, F16),
+            (9, 3, 64, 0, None, 33, 64, F16),
+            (9, 3, 64, 65, None, 5, 16, F32),
+            (4, 2, 16, 63, Some(20), 40, 64, F16), // tiles in which some rows see nothing
+            (6, 1, 16, 300, Some(1), 17, 32, F16),
+            (4, 1, 80, 64, None, 9, 16, F16),
+            (16, 1, 128, 31, None, 6, 16, F16),      // two blocks of 8 heads
+            (2, 2, 128, 40, Some(1000), 4, 16, F32), // tiles of 16 keys
+            (7, 1, 256, 20, None, 3, 16, F16),
+            (2, 1, 256, 19, None, 2, 16, F32), // tiles of 8 keys
+        ];
+        let mut cases = Vec::new();
+        for (n_heads, n_kv_heads, head_dim, position, window, tokens, bucket, kv_type) in shapes {
+            let mut f = Fixture::default();
+            let mut rng = Rng::new(u64::from(position * 256 + head_dim));
+            let cache = ((position + tokens) * n_kv_heads * head_dim) as usize;
+            let q_stride = (n_heads + 2 * n_kv_heads) * head_dim;
+            let out_stride = n_heads * head_dim + 4;
+            let args = Args {
+                q: f.f32s(&rng.spiky((bucket * q_stride) as usize)),
+                q_stride,
+                k_cache: f.cache(kv_type, &rng.spiky(cache)),
+                v_cache: f.cache(kv_type, &rng.spiky(cache)),
+                kv_type,
+                state: f.state(position, tokens),
+                out: f.output((bucket * out_stride) as usize),
+                out_stride,
+                n_heads,
+                n_kv_heads,
+                head_dim,
+                scale: 1.0 / (head_dim as f32).sqrt(),
+                window,
+                n_tokens: bucket,
+            };
+            // As in attention_decode: scores reach about 30, values 50, and outputs may cancel.
+            cases.push(f.case(step(caps, "attention_prefill", &args), OutputKind::F32, 2e-5, 1e-5));
+        }
+        cases
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tile_fits_workgroup_memory() {
+        for kv_type in [KvType::F16, KvType::F32] {
+            for head_dim in (4..=256).step_by(4) {
+                let bytes = workgroup_bytes(keys_per_tile(head_dim, kv_type), head_dim, kv_type);
+                assert!(bytes <= WORKGROUP_BYTES, "{head_dim} {kv_type:?}: {bytes}");
+            }
+        }
     }
 }

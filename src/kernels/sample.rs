@@ -205,7 +205,7 @@ fn case(caps: &Caps, shape: &str, vocab: u32, sampling: Sampling) -> Case {
     let mut f = Fixture::default();
     let mut rng = Rng::new(u64::from(vocab));
     let mut logits = logits_of(shape, vocab as usize, &mut rng);
-    let seen: Vec<u32> = (0..vocab).map(|_| u32::from(rng.word() % 3 == 0)).collect();
+    let seen: Vec<u32> = (0..vocab).map(|_| u32::from(rng.word().is_multiple_of(3))).collect();
     penalise(&mut logits, &seen, sampling.repetition_penalty);
     let label = format!("sample {shape} {vocab} {sampling:?}");
     let sure = |draws: &u32| {

@@ -6,7 +6,7 @@ use super::config::{ArchInfo, ids, parse_json, sorted};
 use super::spec::ModelSpec;
 use crate::error::{Error, Result};
 use crate::formats::gguf::Metadata;
-use crate::formats::source::Files;
+use crate::formats::source::{Files, read_whole};
 use crate::formats::{DType, TensorFile, gguf, safetensors};
 use serde_json::Value;
 
@@ -180,7 +180,7 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
     supported(&info)?;
     let tensors = match safetensors::read(files).await {
         Ok(tensors) => tensors,
-        Err(e) => {
+        Err(e @ Error::DownloadFailed(_)) => {
             for pickle in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
                 if files.open(pickle).await?.is_some() {
                     return Err(Error::UnsupportedFormat(format!(
@@ -191,12 +191,13 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
             }
             return Err(e);
         }
+        Err(e) => return Err(e),
     };
     let spec = build(&info, &tensors, None)?;
     let generation = read_json(files, "generation_config.json").await?.unwrap_or(Value::Null);
     let mut eos = info.eos_ids.clone();
     eos.extend(ids(generation.get("eos_token_id")));
-    let template = read(files, "chat_template.jinja", MAX_CONFIG).await?;
+    let template = read_whole(files, "chat_template.jinja", MAX_CONFIG).await?;
     let template = template.map(String::from_utf8).transpose();
     Ok(ModelFiles {
         eos_ids: below(&sorted(eos), spec.vocab_size),
@@ -205,7 +206,7 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
         tensors,
         gguf: None,
         config: Some(config),
-        tokenizer_json: read(files, "tokenizer.json", MAX_TOKENIZER).await?,
+        tokenizer_json: read_whole(files, "tokenizer.json", MAX_TOKENIZER).await?,
         tokenizer_config: read_json(files, "tokenizer_config.json").await?,
         special_tokens_map: read_json(files, "special_tokens_map.json").await?,
         chat_template_jinja: template
@@ -218,16 +219,8 @@ fn below(ids: &[u32], vocab_size: u32) -> Vec<u32> {
     ids.iter().copied().filter(|id| *id < vocab_size).collect()
 }
 
-async fn read(files: &dyn Files, name: &str, max: u64) -> Result<Option<Vec<u8>>> {
-    let Some(source) = files.open(name).await? else { return Ok(None) };
-    if source.len() > max {
-        return Err(Error::BadFile(format!("{name} has {} bytes, expected at most {max}", source.len())));
-    }
-    source.read(0, source.len()).await.map(Some)
-}
-
 async fn read_json(files: &dyn Files, name: &str) -> Result<Option<Value>> {
-    read(files, name, MAX_CONFIG).await?.map(|bytes| parse_json(name, &bytes)).transpose()
+    read_whole(files, name, MAX_CONFIG).await?.map(|bytes| parse_json(name, &bytes)).transpose()
 }
 
 /// The values of `rope_freqs.weight`.

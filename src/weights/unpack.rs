@@ -40,7 +40,7 @@ fn half_at(b: &[u8], o: usize) -> f32 {
     f16::from_le_bytes([b[o], b[o + 1]]).to_f32()
 }
 
-/// Q4_0: d@0, qs[16]@2; byte j holds element j (low nibble) and element j + 16 (high nibble).
+/// Q4_0: `d@0, qs[16]@2`; byte j holds element j (low nibble) and element j + 16 (high nibble).
 pub fn q4_0(b: &[u8], out: &mut [f32]) {
     let d = half_at(b, 0);
     for (i, o) in out.iter_mut().enumerate() {
@@ -49,7 +49,7 @@ pub fn q4_0(b: &[u8], out: &mut [f32]) {
     }
 }
 
-/// Q8_0: d@0, qs i8[32]@2.
+/// Q8_0: `d@0, qs i8[32]@2`.
 pub fn q8_0(b: &[u8], out: &mut [f32]) {
     let d = half_at(b, 0);
     for (i, o) in out.iter_mut().enumerate() {
@@ -66,7 +66,7 @@ pub fn k4(s: &[u8], j: usize) -> (u8, u8) {
     }
 }
 
-/// Q4_K: d@0, dmin@2, scales[12]@4, qs[128]@16.
+/// Q4_K: `d@0, dmin@2, scales[12]@4, qs[128]@16`.
 pub fn q4_k(b: &[u8], out: &mut [f32]) {
     let (d, dmin) = (half_at(b, 0), half_at(b, 2));
     for (i, o) in out.iter_mut().enumerate() {
@@ -76,7 +76,7 @@ pub fn q4_k(b: &[u8], out: &mut [f32]) {
     }
 }
 
-/// Q5_K: d@0, dmin@2, scales[12]@4, qh[32]@16, qs[128]@48.
+/// Q5_K: `d@0, dmin@2, scales[12]@4, qh[32]@16, qs[128]@48`.
 pub fn q5_k(b: &[u8], out: &mut [f32]) {
     let (d, dmin) = (half_at(b, 0), half_at(b, 2));
     for (i, o) in out.iter_mut().enumerate() {
@@ -87,7 +87,7 @@ pub fn q5_k(b: &[u8], out: &mut [f32]) {
     }
 }
 
-/// Q6_K: ql[128]@0, qh[64]@128, scales i8[16]@192, d@208.
+/// Q6_K: `ql[128]@0, qh[64]@128, scales i8[16]@192, d@208`.
 pub fn q6_k(b: &[u8], out: &mut [f32]) {
     let d = half_at(b, 208);
     for (i, o) in out.iter_mut().enumerate() {

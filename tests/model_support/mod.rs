@@ -1,6 +1,8 @@
 //! Models in memory and an executor that only keeps bytes.
 #![allow(dead_code)]
 
+pub mod llama;
+
 use lacewing::execute::{BufferUse, Counters, Executor, PlanId};
 use lacewing::formats::source::{ByteSource, Files, LocalFuture};
 use lacewing::formats::{DType, TensorFile, TensorInfo};
@@ -15,6 +17,16 @@ use std::rc::Rc;
 /// The folder beside the checkout with other people's files.
 pub fn shared(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path)
+}
+
+/// Files of `shared/...` or, for some goldens, of the repository; None and a line that says so.
+pub fn folder(path: &str) -> Option<PathBuf> {
+    let ours = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(path);
+    let found = [shared(path), ours].into_iter().find(|p| p.exists());
+    if found.is_none() {
+        println!("skipped: shared/{path} is not here");
+    }
+    found
 }
 
 /// A file in memory that logs its reads.
