@@ -11,6 +11,7 @@
 
 pub mod cache;
 pub mod clock;
+pub mod decode;
 pub mod error;
 pub mod execute;
 pub mod formats;

@@ -128,7 +128,7 @@ impl Kernel for Qkv {
         let p: Params = bytemuck::pod_read_unaligned(params);
         let layout = variant.layout.expect("qkv has a layout");
         let (dim, half) = (variant.get("HEAD_DIM") as usize, variant.get("HALF") as usize);
-        let position = StepState::of(io[5].words()).position as usize;
+        let position = StepState::from_words(io[5].words()).position as usize;
         let cols = p.cols as usize;
         let x = reference::rms_norm(&io[2].f32s()[..cols], &io[3].f32s()[..cols], p.eps);
         let rope: Vec<f32> = io[4].f32s().iter().copied().skip(position * half * 2).take(half * 2).collect();

@@ -10,6 +10,7 @@ pub mod text;
 
 use crate::cache::KvCache;
 use crate::clock;
+use crate::decode::stop::StopTexts;
 use crate::error::{Error, Result};
 use crate::execute::Executor;
 use crate::formats::TensorFile;
@@ -147,7 +148,7 @@ impl Model {
             max_tokens: options.max_tokens.unwrap_or(u32::MAX).min(room),
             eos_ids: if options.ignore_eos { Vec::new() } else { self.eos_ids.clone() },
             detokenizer: tokenizer.map(Detokenizer::new),
-            stop: StopMatcher::new(options.stop.clone()),
+            stop: StopTexts::new(&options.stop),
             finished: None,
             timing: Timing {
                 prompt_tokens: ids.len() as u32,
@@ -217,9 +218,8 @@ impl Model {
             piece.text = finish_text(reply)?.text;
         } else {
             if let Some(detokenizer) = &mut reply.detokenizer {
-                let (text, stopped) = reply.stop.push(&detokenizer.push(token)?);
-                piece.text = text;
-                if stopped {
+                piece.text = reply.stop.push(&detokenizer.push(token)?);
+                if reply.stop.stopped() {
                     reply.finished = Some(FinishReason::Stop);
                 }
             }
@@ -339,10 +339,8 @@ fn finish_text(reply: &mut Reply) -> Result<Piece> {
         Some(mut detokenizer) => detokenizer.finish()?,
         None => String::new(),
     };
-    let (mut text, stopped) = reply.stop.push(&rest);
-    if !stopped {
-        text += &reply.stop.finish();
-    }
+    let mut text = reply.stop.push(&rest);
+    text += &reply.stop.finish();
     Ok(Piece { text, ids: Vec::new() })
 }
 

@@ -2,7 +2,7 @@
 
 use super::{FinishReason, GenerateOptions, Usage};
 use crate::clock;
-use crate::decode::stop::StopMatcher;
+use crate::decode::stop::StopTexts;
 use crate::formats::source::LocalFuture;
 use crate::kernels::sample_reduce::Sampling;
 use crate::model::open::GenerationDefaults;
@@ -27,7 +27,7 @@ pub(super) struct Reply {
     /// Ids -> whole characters. None for a model without a tokenizer.
     pub detokenizer: Option<Detokenizer>,
     /// Holds back text that may begin a stop text.
-    pub stop: StopMatcher,
+    pub stop: StopTexts,
     /// Why it ended.
     pub finished: Option<FinishReason>,
     /// For [`Usage`].
