@@ -7,9 +7,7 @@ use lacewing::formats::source::open_files;
 use lacewing::gpu::{Gpu, GpuOptions};
 use lacewing::kernels::{Caps, KvType, Tier};
 use lacewing::session::{GenerateOptions, LoadOptions, Model};
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 /// max |difference| in units of the standard deviation of the logits (DESIGN 8).
 const TOLERANCE_F32_KV: f64 = 2e-3;
@@ -74,7 +72,7 @@ fn gpu(tier: Tier) -> Box<dyn Executor> {
 fn load(path: &Path, executor: Box<dyn Executor>, kv_type: KvType) -> Model {
     let files = open_files(path.to_str().expect("UTF-8")).expect("the files open");
     let options = LoadOptions { kv_type, ..LoadOptions::default() };
-    let model = pollster::block_on(Model::load(files, executor, options, &mut |_| {}, Rc::new(Cell::new(false))));
+    let model = pollster::block_on(Model::load(files, executor, options, &mut |_| {}));
     model.unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 

@@ -44,8 +44,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads a model. `files` names a GGUF or a directory; `progress` is called after every slice. Setting `cancel`
-    /// makes it fail with `aborted`; it becomes the model's [`Model::cancel_flag`].
+    /// Loads a model. `files` names a GGUF or a directory; `progress` is called after every slice. A load is
+    /// aborted by a byte source that fails with `aborted`.
     ///
     /// Everything that can fail without weights (spec, missing tensors, tokenizer, template, pipelines) does so before
     /// the first of them is read.
@@ -54,13 +54,12 @@ impl Model {
         executor: Box<dyn Executor>,
         options: LoadOptions,
         progress: &mut dyn FnMut(Progress),
-        cancel: Rc<Cell<bool>>,
     ) -> Result<Model> {
         let started = clock::seconds();
         let opened = open::open(&*files).await?;
         let text = Text::new(&opened)?;
         let mut model =
-            Model::from_parts(opened.spec.clone(), &opened.tensors, text, executor, options, progress, cancel).await?;
+            Model::from_parts(opened.spec.clone(), &opened.tensors, text, executor, options, progress).await?;
         model.defaults = opened.generation.clone();
         model.eos_ids = opened.eos_ids.clone();
         if let Ok(tokenizer) = model.text.tokenizer() {
@@ -80,9 +79,9 @@ impl Model {
         mut executor: Box<dyn Executor>,
         options: LoadOptions,
         progress: &mut dyn FnMut(Progress),
-        cancel: Rc<Cell<bool>>,
     ) -> Result<Model> {
         let started = clock::seconds();
+        let cancel = Rc::new(Cell::new(false));
         let context_length = context_length(&spec, options.context_length)?;
         let (weights, uploads) = load::place(&spec, tensors, &mut *executor)?;
         let mut engine = Engine::new(executor, spec, weights, context_length, options.kv_type)?;

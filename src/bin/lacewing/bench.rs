@@ -7,9 +7,7 @@ use lacewing::execute::{BufferUse, Executor};
 use lacewing::kernels::{Bind, bandwidth};
 use lacewing::session::{GenerateOptions, Model, text::Text};
 use lacewing::{Error, Result};
-use std::cell::Cell;
 use std::io::Write;
-use std::rc::Rc;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -108,15 +106,15 @@ pub async fn run(args: Args) -> Result<()> {
 }
 
 async fn load(args: &Args, executor: Box<dyn Executor>) -> Result<Model> {
-    let (options, mut progress, cancel) = (args.model_args.load_options()?, progress_line(), Rc::new(Cell::new(false)));
+    let (options, mut progress) = (args.model_args.load_options()?, progress_line());
     match (&args.synthetic, &args.model) {
         (Some(name), _) => {
             let (spec, tensors) = synthetic::model(name)?;
-            Model::from_parts(spec, &tensors, Text::none(), executor, options, &mut progress, cancel).await
+            Model::from_parts(spec, &tensors, Text::none(), executor, options, &mut progress).await
         }
         (None, Some(model)) => {
             let files = lacewing::formats::source::open_files(model)?;
-            Model::load(files, executor, options, &mut progress, cancel).await
+            Model::load(files, executor, options, &mut progress).await
         }
         (None, None) => Err(Error::BadRequest("give a model or --synthetic SHAPE:LAYOUT".into())),
     }

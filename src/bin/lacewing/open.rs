@@ -6,9 +6,7 @@ use lacewing::gpu::{Gpu, GpuOptions};
 use lacewing::kernels::{Caps, KvType, Tier};
 use lacewing::session::{LoadOptions, Model, Progress};
 use lacewing::{Error, Result};
-use std::cell::Cell;
 use std::io::{IsTerminal, Write};
-use std::rc::Rc;
 
 #[derive(clap::Args)]
 pub struct ModelArgs {
@@ -86,8 +84,7 @@ impl ModelArgs {
     pub async fn load_on(&self, model: &str, executor: Box<dyn Executor>) -> Result<Model> {
         let files = lacewing::formats::source::open_files(model)?;
         let mut progress = progress_line();
-        let cancel = Rc::new(Cell::new(false));
-        Model::load(files, executor, self.load_options()?, &mut progress, cancel).await
+        Model::load(files, executor, self.load_options()?, &mut progress).await
     }
 }
 
