@@ -12,9 +12,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("execute", &["kernels"]),
     ("gpu", &["execute"]),
     ("text", &["formats"]),
+    ("decode", &["error"]),
     ("cache", &["execute"]),
     ("model", &["execute"]),
-    ("session", &["text", "cache", "model"]),
+    ("session", &["text", "decode", "cache", "model"]),
     ("inspect", &["model"]),
     ("web", &["session", "gpu"]),
 ];

@@ -1,11 +1,29 @@
 //! Tokenizers, detokenizer and chat templates against other people's results (tests/../shared).
 
-mod text_support;
-
 use lacewing::Error;
+use lacewing::formats::gguf::Metadata;
 use lacewing::text::{ChatTemplate, Detokenizer, RenderOptions, Tokenizer};
 use serde_json::Value;
-use text_support::{gguf_metadata, json, shared};
+use std::path::{Path, PathBuf};
+
+/// A path under the shared folder; None, with a line that says so, when it is not here.
+fn shared(path: &str) -> Option<PathBuf> {
+    let full = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path);
+    if full.exists() {
+        return Some(full);
+    }
+    println!("skipped: shared/{path} is not here");
+    None
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn gguf_metadata(path: &Path) -> Metadata {
+    let files = lacewing::formats::local::open_files(path.to_str().unwrap()).unwrap();
+    pollster::block_on(lacewing::formats::gguf::read(&*files)).unwrap().0
+}
 
 /// All ids of `text` for the tokenizer, and the same through the stream.
 fn check_stream(tokenizer: &Tokenizer, ids: &[u32], label: &str) {
@@ -131,4 +149,198 @@ fn chat_template_goldens() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// `make_jinja.py` rendered the same templates with Jinja2 itself.
+#[test]
+fn templates_render_as_in_jinja2() {
+    let golden = json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/jinja.json"));
+    let context = &golden["context"];
+    let mut extra = context.as_object().unwrap().clone();
+    extra.retain(|key, _| !["messages", "tools", "add_generation_prompt", "bos_token", "eos_token"].contains(&&**key));
+    let options = RenderOptions { add_generation_prompt: true, now: Some(NOW), extra };
+    let mut wrong = Vec::new();
+    for case in golden["cases"].as_array().unwrap() {
+        let result = ChatTemplate::new(case["template"].as_str().unwrap(), Some("<s>"), Some("</s>"))
+            .and_then(|template| template.render(&context["messages"], &context["tools"], &options));
+        let fits = match &result {
+            Ok(text) => case["text"] == **text,
+            Err(Error::BadRequest(_)) => case["error"].is_string(),
+            Err(_) => false,
+        };
+        if !fits {
+            wrong.push(format!(
+                "{}\n  is       {result:?}\n  expected {} {}",
+                case["template"], case["text"], case["error"]
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Runs on a thread with as little stack as a browser gives, so that an overflow shows.
+fn on_small_stack(f: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().stack_size(1 << 20).spawn(f).unwrap().join().unwrap();
+}
+
+#[test]
+fn hostile_templates_end_in_an_error() {
+    let doubling = "{% set x = x + x %}".repeat(60);
+    let nested = "{% set x = [x, x] %}".repeat(60);
+    let long_text = "y".repeat(100_000);
+    let templates = [
+        // Endless.
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}".to_string(),
+        "{% macro f(x) %}{{ f(x) }}{{ f(x) }}{% endmacro %}{{ f(1) }}".into(),
+        "{% for x in messages recursive %}{{ loop(messages) }}{% endfor %}".into(),
+        // Large.
+        format!("{{% set x = 'aaaa' %}}{doubling}{{{{ x }}}}"),
+        format!("{{% set x = [1] %}}{doubling}{{{{ x | length }}}}"),
+        "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}".into(),
+        "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x %}{{ ns.x }}{{ ns.x }}{% endset %}{% endfor %}"
+            .into(),
+        "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = ns.x.replace('a', 'aa') %}{% endfor %}".into(),
+        "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] | join %}{% endfor %}".into(),
+        "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = '{0}{0}'.format(ns.x) %}{% endfor %}".into(),
+        "{% set ns = namespace(x='aa') %}{% for i in range(99) %}{% set ns.x = ns.x * 999 %}{% endfor %}".into(),
+        "{{ 99999999 * 'aaaaaaaaaaaaaaaa' }}".into(),
+        "{{ '%99999999999s' | format('a') }}".into(),
+        "{{ 'a' | indent(999999999999, true) }}{{ messages | tojson(indent=99999999999) }}".into(),
+        "{{ messages | batch(99999999999, 'x') | list }}".into(),
+        format!("{{% set x %}}{{% for i in range(99999) %}}{long_text}{{% endfor %}}{{% endset %}}"),
+        // Deep.
+        format!("{{% set x = 1 %}}{nested}{{{{ x }}}}"),
+        "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}".into(),
+        "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns }}".into(),
+        "{% set ns = namespace() %}{% set ns.me = [ns] %}{{ ns }}".into(),
+        format!("{{{{ {}1{} }}}}", "(".repeat(50_000), ")".repeat(50_000)),
+        format!("{{{{ {}1{} }}}}", "[".repeat(1500), "]".repeat(1500)),
+        "{% if true %}".repeat(5000) + &"{% endif %}".repeat(5000),
+        // Not a template.
+        "{{ x".into(),
+        "{% unknown %}".into(),
+        "{{ messages | no_such_filter }}".into(),
+        "{% include 'other' %}".into(),
+        "{{ strftime_now('%Q') }}".into(),
+        "\u{0}{%".into(),
+    ];
+    on_small_stack(move || {
+        let messages = serde_json::json!([{"role": "user", "content": "Hi"}]);
+        for source in templates {
+            let start = std::time::Instant::now();
+            let result = ChatTemplate::new(&source, None, None)
+                .and_then(|t| t.render(&messages, &Value::Null, &RenderOptions::default()));
+            let shown: String = source.chars().take(120).collect();
+            let error = result.expect_err(&shown);
+            assert!(matches!(error.code(), "grammar-error" | "bad-request"), "{shown}: {error}");
+            assert!(!error.to_string().contains("_grow"), "{shown}: {error}");
+            assert!(start.elapsed().as_secs() < 20, "{shown} took {:?}", start.elapsed());
+        }
+    });
+}
+
+#[test]
+fn long_conversations_stay_within_the_bounds() {
+    let Some(dir) = shared("chat-templates") else { return };
+    let turn = |i: usize| serde_json::json!({"role": (["user", "assistant"][i % 2]), "content": format!("{i} {}", "word ".repeat(40))});
+    let messages: Value = (0..2001).map(turn).collect();
+    for file in json(&dir.join("golden.json")).as_object().unwrap().keys() {
+        let source = std::fs::read_to_string(dir.join(file)).unwrap();
+        let template = ChatTemplate::new(&source, Some("<s>"), Some("</s>")).unwrap();
+        let text = template
+            .render(&messages, &Value::Null, &RenderOptions::default())
+            .unwrap_or_else(|e| panic!("{file}: {e}"));
+        assert!(text.len() > 400_000 && text.contains("2000 word"), "{file}: {}", text.len());
+    }
+}
+
+/// Ids that no text gives: broken bytes, special tokens, ids beyond the vocabulary. Pieces still add up.
+#[test]
+fn any_ids_stream_as_they_decode() {
+    let Some(dir) = shared("tokenizers/gguf") else { return };
+    for name in ["gpt-2", "deepseek-coder", "bert-bge", "llama-spm"] {
+        let tokenizer = Tokenizer::from_gguf(&gguf_metadata(&dir.join(format!("ggml-vocab-{name}.gguf")))).unwrap();
+        let mut state = 1u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as u32
+        };
+        let n = tokenizer.vocab_size() as u32;
+        for _ in 0..100 {
+            // Byte tokens of SentencePiece come in pairs with a word: a broken run of them decodes differently when
+            // its end is not known yet.
+            let ids: Vec<u32> =
+                (0..60)
+                    .map(|i| {
+                        if name == "llama-spm" && i % 2 == 0 { 300 + random() % (n - 300) } else { random() % (n + 50) }
+                    })
+                    .collect();
+            let mut stream = Detokenizer::new(&tokenizer);
+            let mut text: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
+            text += &stream.finish().unwrap();
+            assert_eq!(text, tokenizer.decode(&ids, true).unwrap(), "{name} {ids:?}");
+        }
+        let ids: Vec<u32> = (0..20_000).map(|_| random() % 200).collect();
+        let start = std::time::Instant::now();
+        let mut stream = Detokenizer::new(&tokenizer);
+        ids.iter().for_each(|&id| drop(stream.push(id).unwrap()));
+        assert!(start.elapsed().as_secs() < 10, "{name}: {:?} for {} ids", start.elapsed(), ids.len());
+    }
+}
+
+#[test]
+fn bad_vocabularies_are_errors() {
+    use lacewing::formats::gguf::Value as Meta;
+    let strings = |list: &[&str]| Meta::Strings(list.iter().map(|s| s.to_string()).collect());
+    let meta = |entries: &[(&str, Meta)]| Metadata {
+        entries: entries.iter().map(|(k, v)| (format!("tokenizer.ggml.{k}"), v.clone())).collect(),
+    };
+    let model = |name: &str| ("model", Meta::String(name.into()));
+    let tokens = ("tokens", strings(&["<unk>", "<s>", "</s>", "a", "b", "ab"]));
+    for (entries, code) in [
+        (vec![], "bad-file"),
+        (vec![model("llama")], "bad-file"),
+        (vec![model("t5"), tokens.clone()], "unsupported-format"),
+        (vec![model("llama"), tokens.clone()], "bad-file"),
+        (vec![model("llama"), tokens.clone(), ("scores", Meta::Floats(vec![0.0; 5]))], "bad-file"),
+        (vec![model("gpt2"), tokens.clone()], "bad-file"),
+        (
+            vec![model("gpt2"), tokens.clone(), ("merges", strings(&[])), ("token_type", Meta::Ints(vec![1]))],
+            "bad-file",
+        ),
+    ] {
+        let Err(error) = Tokenizer::from_gguf(&meta(&entries)) else { panic!("{entries:?} was accepted") };
+        assert_eq!(error.code(), code, "{error}");
+    }
+    assert_eq!(Tokenizer::from_json(b"{}", None, None).err().unwrap().code(), "bad-file");
+    // Merges that name unknown tokens, special ids beyond the vocabulary and an unknown `pre` do not matter.
+    let odd = vec![
+        model("gpt2"),
+        tokens,
+        ("pre", Meta::String("no-such".into())),
+        ("merges", strings(&["a b", "x y", "", "ab"])),
+        ("bos_token_id", Meta::Int(999)),
+    ];
+    let tokenizer = Tokenizer::from_gguf(&meta(&odd)).unwrap();
+    assert_eq!((tokenizer.bos(), tokenizer.encode("aba", true).unwrap()), (None, vec![5, 3]));
+}
+
+#[test]
+fn the_template_is_found_where_it_is() {
+    use lacewing::formats::gguf::Value as Meta;
+    use lacewing::text::chat::{find, find_with_tools};
+    let text = |s: &str| Some(s.to_string());
+    let entry = |key: &str, s: &str| (key.to_string(), Meta::String(s.into()));
+    let gguf = Metadata {
+        entries: vec![entry("tokenizer.chat_template", "G"), entry("tokenizer.chat_template.tool_use", "GT")],
+    };
+    let list = serde_json::json!({"chat_template": [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]});
+    let one = serde_json::json!({"chat_template": "C"});
+    assert_eq!(find(None, None, None), None);
+    assert_eq!(find(Some("J"), Some(&one), Some(&gguf)), text("J"));
+    assert_eq!(find(None, Some(&one), Some(&gguf)), text("C"));
+    assert_eq!(find(None, Some(&list), None), text("D"));
+    assert_eq!(find_with_tools(None, Some(&list), None), text("T"));
+    assert_eq!((find(None, None, Some(&gguf)), find_with_tools(None, None, Some(&gguf))), (text("G"), text("GT")));
+    assert_eq!(find(None, Some(&serde_json::json!({})), Some(&gguf)), text("G"));
 }

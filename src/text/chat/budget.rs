@@ -64,10 +64,20 @@ fn walk(state: &State, value: &Value, depth: usize, member: bool) -> Result<(), 
     Ok(())
 }
 
+/// Bytes of a text or of a list's references.
+fn bytes(value: &Value) -> usize {
+    value.as_str().map_or_else(|| value.len().unwrap_or(0).saturating_mul(16), str::len)
+}
+
 /// An operand of `+`.
 fn grow(state: &State, value: Value) -> Result<Value, Error> {
-    let size = value.as_str().map_or_else(|| value.len().map(|n| n.saturating_mul(16)), |s| Some(s.len()));
-    spend(state, size.unwrap_or(1))?;
+    spend(state, bytes(&value) + 1)?;
+    Ok(value)
+}
+
+/// What is repeated less than a thousand times.
+fn repeat(state: &State, value: Value) -> Result<Value, Error> {
+    spend(state, bytes(&value).saturating_mul(1000))?;
     Ok(value)
 }
 
@@ -140,6 +150,7 @@ pub(super) fn install(env: &mut Environment) {
     env.add_filter("_grow", grow);
     env.add_filter("_show", show);
     env.add_filter("_number", number);
+    env.add_filter("_repeat", repeat);
     env.add_filter("_size", size);
     env.add_filter("_member", member);
     env.add_filter("replace", |state: &State, s: Value, old: Value, new: Value, count: Option<i64>| {

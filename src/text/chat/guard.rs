@@ -180,6 +180,8 @@ fn edits(tokens: &[Token], block: bool) -> Vec<Edit> {
         let (left, right) = match tokens[i].text {
             "+" => ("|_grow", "|_grow"),
             "~" => ("|_show", "|_show"),
+            // Repeating a text a few times is the one product that is not of numbers.
+            "*" if small_number(tokens.get(i + 1)) => ("|_repeat", ""),
             "*" => ("|_number", "|_number"),
             "==" | "!=" => ("|_size", ""),
             _ => continue,
@@ -200,6 +202,11 @@ fn edits(tokens: &[Token], block: bool) -> Vec<Edit> {
     edits.sort_by_key(|e| e.0);
     edits.dedup();
     edits
+}
+
+/// Whether a token is an integer below 1000.
+fn small_number(token: Option<&Token>) -> bool {
+    token.is_some_and(|t| t.kind == Kind::Literal && t.text.len() <= 3 && t.text.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn is(tokens: &[Token], i: usize, name: &str) -> bool {
@@ -283,6 +290,7 @@ mod tests {
             ("{{- 'a' + b.c[0](1)|trim -}}", "{{- 'a'|_grow + b.c[0](1)|trim|_grow -}}"),
             ("{{ a + b + c }}", "{{ a|_grow + b|_grow + c|_grow }}"),
             ("{{ 2 * (a + 1) }}", "{{ 2|_number * (a|_grow + 1|_grow)|_number }}"),
+            ("{{ '-' * 20 }}", "{{ '-'|_repeat * 20 }}"),
             ("{{ x ~ '}}' }}", "{{ x|_show ~ '}}'|_show }}"),
             ("{{ {'a': {'b': 1}} }}", "{{ {'a': {'b': 1}} }}"),
             ("{%+ set x = y %}", "{%+ set x =( y)|_size %}"),

@@ -1,0 +1,113 @@
+"""Render small templates with Jinja2, set up as transformers sets it up: writes jinja.json, a list of {template, text | error}.
+
+    pip install jinja2
+    python make_jinja.py
+"""
+import json, pathlib
+from datetime import datetime
+import jinja2
+from jinja2.ext import Extension, loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+CONTEXT = {
+    "messages": [{"role": "user", "content": "It's \"me\"\n\ttab\\ é 🦋"}, {"role": "assistant", "content": None, "n": [1, 2.5, True]}],
+    "tools": None, "documents": None, "add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>",
+    "data": {"b": 1, "a": [1.0, 1e-5, 1e16, 123456789.125, -0.0, 1e22, 0.0001], "t": True, "none": None, "s": "x'y", "empty": [], "ed": {}},
+    "text": "  Hello World, hello  ", "lines": "one\ntwo\n\nthree\n", "words": ["b", "a", "c"],
+    "deep": [{"k": {"v": [1, {"z": "é\u0007"}]}}],
+}
+TEMPLATES = r'''
+{{ true }} {{ false }} {{ none }} {{ nothing }}|
+{{ data }}
+{{ messages }}
+{{ data.a }} {{ 1.5 }} {{ 3 / 2 }} {{ 4 / 2 }} {{ 7 // 2 }} {{ 2 ** 3 }} {{ 7 % 3 }}
+{{ data | tojson }}
+{{ data | tojson(indent=2) }}
+{{ deep | tojson(indent=4) }}
+{{ deep | tojson(ensure_ascii=True) }}
+{{ data | tojson(separators=(',', ':')) }}
+{{ data | tojson(sort_keys=True) }}
+{{ messages[0].content | tojson }}
+{{ "a" + "b" ~ 1 ~ true ~ none ~ [1, "x"] }}
+{{ text.strip() }}|{{ text | trim }}|{{ text.lstrip() }}|{{ text.rstrip() }}|{{ text.upper() }}|{{ text.title() }}
+{{ text.split() }} {{ text.split(",") }} {{ "a,b,c".split(",", 1) }} {{ "a,b,c".rsplit(",", 1) }} {{ "a,b,c".partition(",") | list }}
+{{ "xay".replace("a", "bb") }} {{ "aaa" | replace("a", "b", 2) }} {{ "abc".find("c") }} {{ "abcb".index("b") }} {{ "abcb".count("b") }}
+{{ "prefix-x".removeprefix("prefix-") }} {{ "x-suffix".removesuffix("-suffix") }} {{ "ab".startswith("a") }} {{ "ab".endswith(("x", "b")) }}
+{{ words | join(", ") }} {{ ", ".join(words) }} {{ words | sort | join }} {{ words | first }} {{ words | last }} {{ words | length }}
+{{ messages | map(attribute="role") | join("/") }} {{ messages | selectattr("role", "equalto", "user") | list | length }}
+{{ messages | rejectattr("role", "equalto", "user") | map(attribute="role") | list }}
+{% for m in messages if m.role != "user" %}{{ loop.index }}{{ m.role }}{{ loop.last }}{% else %}none{% endfor %}
+{% for k, v in data.items() %}{{ k }}={{ v }};{% endfor %}
+{% for k in data %}{{ k }}{% if not loop.last %},{% endif %}{% endfor %} {{ data.keys() | list }} {{ data.get("zz", "dflt") }}
+{% for i in range(6) %}{% if i == 1 %}{% continue %}{% endif %}{% if i == 4 %}{% break %}{% endif %}{{ i }}{% endfor %}
+{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}
+{% set x = 1 %}{% for m in messages %}{% set x = x + 1 %}{% endfor %}{{ x }}
+{% macro f(a, b="q") %}[{{ a }}{{ b }}]{% endmacro %}{{ f(1) }}{{ f("x", b=none) }}
+{{ lines | indent }}|{{ lines | indent(2, true) }}|{{ lines | indent(2, blank=true) }}|{{ "x\ny" | indent("> ", first=true) }}
+{{ words[::-1] }} {{ words[1:] }} {{ text[2:7] }} {{ words[-1] }} {{ text[::-1] }}
+{{ "x" is string }} {{ 1 is number }} {{ data is mapping }} {{ words is iterable }} {{ "x" is iterable }} {{ words is sequence }} {{ 1 is iterable }} {{ nothing is defined }} {{ none is none }}
+{{ 1 is integer }} {{ 1.0 is float }} {{ true is boolean }} {{ true is true }} {{ "a" in "abc" }} {{ "a" not in words }} {{ "b" in data }} {{ 3 is odd }} {{ 3 is divisibleby 3 }}
+{{ nothing | default("d") }} {{ "" | default("d", true) }} {{ none | default("d") }}
+{{ "a" if true else "b" }} {{ "a" if false }}|{{ not true }} {{ 1 and 2 }} {{ 0 or "x" }}
+{%- if true -%}   a   {%- endif %}   b
+  {% if true %}
+    keep
+  {% endif %}
+{{ "%s is %d" | format("x", 3) }} {{ "{} {}".format("a", 1) }} {{ "3" | int + 1 }} {{ "3.5" | float }} {{ 3.7 | int }} {{ 3.14159 | round(2) }}
+{{ [1, 2] + [3] }} {{ {"a": 1} }} {{ ["a"] | string }} {{ 1 | string + "x" }} {{ (1, 2)[0] }}
+{{ data | dictsort | map("first") | join(",") }} {{ data | items | list | length }} {{ [3, 1, 2] | sort(reverse=true) }} {{ [1, 1, 2] | unique | list }} {{ [1, 2, 3] | sum }}
+{{ strftime_now("%d %B %Y") }}
+{{ raise_exception("No " ~ messages | length) }}
+{{ nothing.attribute }}
+{{ "a" + 1 }}
+{{ "a" + nothing }}
+{% generation %}inside{% endgeneration %} after
+{% raw %}{{ x + y }}{% endraw %}{# comment #}end
+{% set a, b = 1, 2 %}{{ a }}{{ b }}{% set c = "p", "q" %}{{ c | list }}
+{% set t %}block {{ 1 }}{% endset %}{{ t }}{% filter upper %}abc{% endfilter %}
+{{ "it's" }} {{ ["it's", 'q"q', "both'\""] }} {{ ["\n\t\\ü"] }}
+{{ 10000000000000000000000 }} {{ -5 }} {{ -5 // 2 }} {{ -5 % 3 }} {{ 1_000 }} {{ 0.1 + 0.2 }} {{ 1e3 }}
+{{ "abc" | upper | lower | capitalize }} {{ "hello world" | title }} {{ ["a", "b"] | map("upper") | list }} {{ "abc" | list }} {{ "abc" | reverse }} {{ "a-b" | length }}
+{{ messages[0]["role"] }} {{ messages[0].get("role") }} {{ messages[5] }} {{ messages[0].nope }} {{ data["s"] }}
+{{ " a b ".strip(" a") }}|{{ "xxhixx".strip("x") }}|{{ "\n\nhi\n".lstrip("\n") }}|{{ "a\nb".splitlines() }}
+{{ "a" * 3 }}
+'''
+
+
+class Generation(Extension):
+    tags = {"generation"}
+    def parse(self, parser):
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+        return jinja2.nodes.CallBlock(self.call_method("_show"), [], [], body).set_lineno(line)
+    def _show(self, caller):
+        return caller()
+
+
+def tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+    return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def raise_exception(message):
+    raise jinja2.exceptions.TemplateError(message)
+
+
+env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+env.filters["tojson"] = tojson
+env.globals["raise_exception"] = raise_exception
+env.globals["strftime_now"] = lambda f: datetime(2024, 7, 26).strftime(f)
+templates = [t for t in TEMPLATES.strip("\n").split("\n")]
+# One template of several lines.
+first = templates.index("  {% if true %}")
+templates[first:first + 3] = ["\n".join(templates[first:first + 3]) + "\nend\n"]
+rows = []
+for template in templates:
+    row = {"template": template}
+    try:
+        row["text"] = env.from_string(template).render(**CONTEXT)
+    except Exception as e:
+        row["error"] = f"{type(e).__name__}: {e}"
+    rows.append(row)
+here = pathlib.Path(__file__).parent
+(here / "jinja.json").write_text(json.dumps({"context": CONTEXT, "cases": rows}, ensure_ascii=False, indent=1) + "\n")
+print(len(rows), [r["error"] for r in rows if "error" in r])
