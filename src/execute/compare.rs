@@ -54,6 +54,8 @@ pub fn kind_of(kind: OutputKind, index: usize) -> OutputKind {
     match (kind, index) {
         (OutputKind::F32ThenF16, 0) => OutputKind::F32,
         (OutputKind::F32ThenF16, _) => OutputKind::F16,
+        (OutputKind::U32ThenF32, 0) => OutputKind::U32,
+        (OutputKind::U32ThenF32, _) => OutputKind::F32,
         (kind, _) => kind,
     }
 }

@@ -11,6 +11,7 @@ use crate::weights::Layout;
 pub mod attention_decode;
 pub mod attention_prefill;
 pub mod bandwidth;
+pub mod common;
 pub mod embed;
 mod fixture;
 pub mod gate_up;
@@ -18,6 +19,7 @@ pub mod glu;
 pub mod matmul;
 pub mod matvec;
 pub mod qkv;
+pub mod reference;
 pub mod rms_norm;
 pub mod rope_kv;
 pub mod sample;
@@ -281,6 +283,8 @@ pub enum OutputKind {
     U32,
     /// The first read-write binding is f32, the others are pairs of f16 (qkv and rope_kv with an f16 cache).
     F32ThenF16,
+    /// The first read-write binding is integers, the others are f32 (embed).
+    U32ThenF32,
 }
 
 /// All kernels.

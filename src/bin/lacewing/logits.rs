@@ -61,18 +61,18 @@ pub async fn run(args: Args) -> Result<()> {
 const STEP_TOLERANCE: Tolerance = Tolerance { atol: 1e-4, rtol: 1e-3 };
 
 async fn bisect(args: &Args, ids: &[u32]) -> Result<()> {
-    let gpu = args.model_args.executor().await?;
+    let device = args.model_args.executor().await?;
     // The oracle allocates the same buffers in the same order, so both know them by the same ids.
-    let cpu = Box::new(CpuExecutor::new(gpu.caps()));
-    let mut gpu = args.model_args.load_on(&args.model, gpu).await?;
-    let mut cpu = args.model_args.load_on(&args.model, cpu).await?;
+    let cpu = Box::new(CpuExecutor::new(device.caps()));
+    let mut gpu_model = args.model_args.load_on(&args.model, device).await?;
+    let mut cpu_model = args.model_args.load_on(&args.model, cpu).await?;
     let chunk = if args.decode { 1 } else { args.chunk.unwrap_or(MAX_CHUNK) };
     if ids.is_empty() || chunk == 0 {
         return Err(Error::BadRequest("give at least one id, and a chunk of at least 1".into()));
     }
     let mut steps_compared = 0;
     for part in ids.chunks(chunk as usize) {
-        let (gpu, cpu) = (gpu.engine(), cpu.engine());
+        let (gpu, cpu) = (gpu_model.engine(), cpu_model.engine());
         let (steps, gpu_plan) = gpu.stage(part)?;
         let (_, cpu_plan) = cpu.stage(part)?;
         let on = (&mut *gpu.executor, gpu_plan);

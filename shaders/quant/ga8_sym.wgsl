@@ -1,0 +1,29 @@
+// Layout ga8_sym: a chunk is 16 columns (half a unit), codes q + 128 in bytes, value = s * q; one f16 scale per unit.
+// Flipping the top bit of q + 128 gives q as a signed byte. See quant/f32.wgsl for the contract.
+
+const QUADS: u32 = 4u;
+const NEEDS_SUM: bool = false;
+
+struct Chunk {
+    codes: vec4<u32>,
+    scale: f32,
+}
+
+fn load_chunk(row: u32, chunk: u32) -> Chunk {
+    let unit = chunk >> 1u;
+    let pair = unpack2x16float(w_meta[params.scale_base + row * params.scale_words + (unit >> 1u)]);
+    let codes = w_codes[row * params.chunks + chunk] ^ vec4<u32>(0x80808080u);
+    return Chunk(codes, select(pair.x, pair.y, (unit & 1u) == 1u));
+}
+
+fn chunk_quad(c: Chunk, i: u32) -> vec4<f32> {
+    return c.scale * vec4<f32>(unpack4xI8(c.codes[i]));
+}
+
+fn chunk_dot(c: Chunk, x: ptr<function, array<vec4<f32>, 8>>, sum_x: f32) -> f32 {
+    var v = vec4<f32>(unpack4xI8(c.codes.x)) * (*x)[0];
+    v = fma(vec4<f32>(unpack4xI8(c.codes.y)), (*x)[1], v);
+    v = fma(vec4<f32>(unpack4xI8(c.codes.z)), (*x)[2], v);
+    v = fma(vec4<f32>(unpack4xI8(c.codes.w)), (*x)[3], v);
+    return c.scale * ((v.x + v.y) + (v.z + v.w));
+}
