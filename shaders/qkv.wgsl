@@ -55,11 +55,16 @@ fn x_quad(quad: u32) -> vec4<f32> {
     return x[quad];
 }
 
+// The cache stays finite: beyond the range of f16 the largest value is stored, as in rope_kv.
+fn half2(y: vec2<f32>) -> u32 {
+    return pack2x16float(clamp(y, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
+}
+
 // Elements at and at + 1 hold y.xy, elements far and far + 1 hold y.zw.
 fn store_k(at: u32, far: u32, y: vec4<f32>) {
 #if KV_F16
-    k_cache[at / 2u] = pack2x16float(y.xy);
-    k_cache[far / 2u] = pack2x16float(y.zw);
+    k_cache[at / 2u] = half2(y.xy);
+    k_cache[far / 2u] = half2(y.zw);
 #else
     k_cache[at] = y.x;
     k_cache[at + 1u] = y.y;
@@ -70,8 +75,8 @@ fn store_k(at: u32, far: u32, y: vec4<f32>) {
 
 fn store_v(at: u32, y: vec4<f32>) {
 #if KV_F16
-    v_cache[at / 2u] = pack2x16float(y.xy);
-    v_cache[at / 2u + 1u] = pack2x16float(y.zw);
+    v_cache[at / 2u] = half2(y.xy);
+    v_cache[at / 2u + 1u] = half2(y.zw);
 #else
     v_cache[at] = y.x;
     v_cache[at + 1u] = y.y;

@@ -156,7 +156,7 @@ impl Kernel for Qkv {
                 if kind > 0 && variant.has("KV_F16") {
                     let halves: &mut [half::f16] = bytemuck::cast_slice_mut(out.words_mut());
                     for (to, y) in halves[start..start + dim].iter_mut().zip(&y) {
-                        *to = half::f16::from_f64(*y);
+                        *to = half::f16::from_f64(y.clamp(-65504.0, 65504.0));
                     }
                 } else {
                     for (to, y) in out.f32s_mut()[start..start + dim].iter_mut().zip(&y) {

@@ -4,6 +4,7 @@
 use super::open::ModelArgs;
 use lacewing::execute::bisect::{self, Tolerance};
 use lacewing::execute::cpu::CpuExecutor;
+use lacewing::execute::{Executor, PlanId};
 use lacewing::model::plan::MAX_CHUNK;
 use lacewing::{Error, Result};
 use std::path::PathBuf;
@@ -75,7 +76,7 @@ async fn bisect(args: &Args, ids: &[u32]) -> Result<()> {
         let (gpu, cpu) = (gpu_model.engine(), cpu_model.engine());
         let (steps, gpu_plan) = gpu.stage(part)?;
         let (_, cpu_plan) = cpu.stage(part)?;
-        let on = (&mut *gpu.executor, gpu_plan);
+        let on: (&mut dyn Executor, PlanId) = (&mut *gpu.executor, gpu_plan);
         if let Some(difference) = bisect::bisect(&steps, on, (&mut *cpu.executor, cpu_plan), STEP_TOLERANCE).await? {
             println!("{difference}");
             return Err(Error::NumericSelfTest(format!("{} leaves its tolerance", difference.label)));
