@@ -158,6 +158,27 @@ fn every_variant_is_valid() {
         failures.push("two variants share a name".into());
     }
     assert!(failures.is_empty(), "{} failures:\n\n{}", failures.len(), failures.join("\n\n"));
+    if let Some(path) = std::env::var_os("LACEWING_DUMP_WGSL") {
+        dump(&seen, Path::new(&path));
+    }
+}
+
+/// Writes all texts as JSON: `tests/browser` compiles them with the browsers' own compilers.
+fn dump(variants: &HashSet<Variant>, path: &Path) {
+    let mut texts: Vec<_> = variants
+        .iter()
+        .map(|variant| {
+            serde_json::json!({
+                "name": variant.name(),
+                "f16": variant.has("F16"),
+                "subgroups": variant.has("SUBGROUPS"),
+                "tint": expand(variant, Host::Tint).unwrap(),
+                "naga": expand(variant, Host::Naga).unwrap(),
+            })
+        })
+        .collect();
+    texts.sort_by_key(|text| text["name"].to_string());
+    std::fs::write(path, serde_json::to_string(&texts).unwrap()).unwrap();
 }
 
 /// `shaders/<stem>.wgsl`, `src/kernels/<stem>.rs` and the registry entry come together or not at all.

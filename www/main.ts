@@ -1,1 +1,218 @@
-export {};
+// The demo: pick a model, see it load, talk to it. The model runs in a worker, so the page stays smooth.
+import { type LacewingError, load, type Model, type Progress, type Reply, type Session, type Source } from "./lacewing/entry/client-browser.js";
+import { filesOfDrop } from "./drop.js";
+
+function element<T extends HTMLElement>(id: string): T {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`index.html has no #${id}`);
+  return found as T;
+}
+
+const picker = element("picker");
+const loading = element("loading");
+const chat = element("chat");
+const errorBox = element("error");
+const drop = element("drop");
+const messages = element<HTMLOListElement>("messages");
+const promptBox = element<HTMLTextAreaElement>("prompt");
+const systemBox = element<HTMLTextAreaElement>("system");
+const sendButton = element<HTMLButtonElement>("send");
+const stopButton = element<HTMLButtonElement>("stop");
+const changeButton = element<HTMLButtonElement>("change");
+const status = element<HTMLOutputElement>("status");
+const query = new URLSearchParams(location.search);
+
+let model: Model | undefined;
+let session: Session | undefined;
+let reply: Reply | undefined;
+let loadAbort: AbortController | undefined;
+
+function show(section: HTMLElement): void {
+  for (const each of [picker, loading, chat]) each.hidden = each !== section;
+  changeButton.hidden = section !== chat;
+}
+
+/** Errors as sentences; their code is there for bug reports. */
+function showError(error: unknown): void {
+  const { code, message } = error as Partial<LacewingError>;
+  if (code === "aborted") return;
+  errorBox.textContent = `${message ?? String(error)}${code ? ` (${code})` : ""}`;
+  errorBox.dataset["code"] = code ?? "";
+  errorBox.hidden = false;
+}
+
+function clearError(): void {
+  errorBox.hidden = true;
+  errorBox.textContent = "";
+}
+
+function bytes(count: number): string {
+  const units = ["B", "kB", "MB", "GB"];
+  let unit = 0;
+  while (count >= 1000 && unit < units.length - 1) {
+    count /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? count : count.toFixed(count < 10 ? 2 : 1)} ${units[unit]}`;
+}
+
+function showProgress(progress: Progress): void {
+  for (const [id, value] of [["downloaded", progress.downloadedBytes], ["uploaded", progress.uploadedBytes]] as const) {
+    const bar = element<HTMLProgressElement>(id);
+    bar.max = progress.totalBytes || 1;
+    bar.value = value;
+    const text = progress.phase === "open" ? "reading the header…" : `${bytes(value)} of ${bytes(progress.totalBytes)}`;
+    element(`${id}-bytes`).textContent = text;
+  }
+}
+
+async function loadModel(source: Source, name: string): Promise<void> {
+  clearError();
+  show(loading);
+  element("loading-name").textContent = name;
+  loadAbort = new AbortController();
+  try {
+    await model?.dispose();
+    model = undefined;
+    model = await load(source, {
+      onProgress: showProgress,
+      signal: loadAbort.signal,
+      allowSoftwareAdapter: query.has("allowSoftware"),
+    });
+    startSession();
+    const { adapter } = await model.stats();
+    status.textContent = `${name} on ${adapter}`;
+    show(chat);
+    promptBox.focus();
+  } catch (e) {
+    showError(e);
+    show(picker);
+  }
+}
+
+function startSession(): void {
+  session?.dispose();
+  messages.replaceChildren();
+  const system = systemBox.value.trim();
+  session = model!.session(system && model!.hasChatTemplate ? { system } : {});
+  promptBox.placeholder = model!.hasChatTemplate ? "Say something" : "Write a beginning: this model continues texts";
+}
+
+function addMessage(role: "user" | "assistant", text: string): HTMLLIElement {
+  const item = document.createElement("li");
+  item.className = role;
+  item.textContent = text;
+  messages.append(item);
+  item.scrollIntoView({ block: "end" });
+  return item;
+}
+
+/** A number from an input, or undefined when it is left empty. */
+function setting(id: string): number | undefined {
+  const { value, valueAsNumber } = element<HTMLInputElement>(id);
+  return value === "" ? undefined : valueAsNumber;
+}
+
+async function ask(text: string): Promise<void> {
+  clearError();
+  addMessage("user", text);
+  const item = addMessage("assistant", "");
+  item.classList.add("busy");
+  sendButton.hidden = true;
+  stopButton.hidden = false;
+  const [temperature, maxTokens] = [setting("temperature"), setting("max-tokens")];
+  const running = session!.prompt(text, {
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(maxTokens === undefined ? {} : { maxTokens }),
+  });
+  reply = running;
+  try {
+    for await (const piece of running) {
+      item.append(piece);
+      item.scrollIntoView({ block: "end" });
+    }
+    const { usage, finishReason } = await running;
+    const cut = finishReason === "length" ? ", cut at the longest reply" : "";
+    status.textContent = `${usage.decodeTokensPerS.toFixed(1)} tokens/s, first after ${(usage.timeToFirstTokenS * 1000).toFixed(0)} ms, ${usage.completionTokens} tokens${cut}`;
+  } catch (e) {
+    showError(e);
+    // What was read of an aborted reply stays part of the conversation.
+    const read = item.textContent ?? "";
+    if (read === "") item.remove();
+    else if (model?.hasChatTemplate) session?.append({ role: "user", content: text }, { role: "assistant", content: read });
+  } finally {
+    if (reply === running) reply = undefined;
+    item.classList.remove("busy");
+    sendButton.hidden = false;
+    stopButton.hidden = true;
+  }
+}
+
+for (const id of ["file", "folder"]) {
+  const input = element<HTMLInputElement>(id);
+  input.addEventListener("change", () => {
+    const files = [...(input.files ?? [])];
+    input.value = "";
+    const [first] = files;
+    if (!first) return;
+    if (id === "file") void loadModel(first, first.name);
+    else void loadModel(files, first.webkitRelativePath.split("/")[0] || first.name);
+  });
+}
+
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  drop.classList.add("over");
+});
+document.addEventListener("dragleave", () => drop.classList.remove("over"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  if (picker.hidden || !event.dataTransfer) return;
+  filesOfDrop(event.dataTransfer).then((files) => {
+    if (files.length > 0) return loadModel(files, files[0]!.path.split("/")[0]!);
+    showError(new Error("That was neither a file nor a folder."));
+  }, showError);
+});
+
+element<HTMLFormElement>("url-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const url = element<HTMLInputElement>("url").value.trim();
+  if (url) void loadModel(url, url);
+});
+
+element<HTMLFormElement>("prompt-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = promptBox.value;
+  if (reply || !session || text.trim() === "") return;
+  promptBox.value = "";
+  void ask(text);
+});
+promptBox.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    event.preventDefault();
+    element<HTMLFormElement>("prompt-form").requestSubmit();
+  }
+});
+stopButton.addEventListener("click", () => reply?.abort());
+element("cancel-load").addEventListener("click", () => loadAbort?.abort());
+element("clear").addEventListener("click", () => {
+  reply?.abort();
+  startSession();
+});
+changeButton.addEventListener("click", () => {
+  reply?.abort();
+  show(picker);
+});
+
+if (!("gpu" in navigator)) {
+  showError({
+    code: "unsupported-webgpu",
+    message: isSecureContext
+      ? "This browser has no WebGPU, or it is switched off. Use a current Chrome, Edge, Firefox or Safari."
+      : "Browsers offer WebGPU only to pages from https: or localhost.",
+  });
+}
+show(picker);
+const wanted = query.get("model");
+if (wanted) void loadModel(wanted, wanted);

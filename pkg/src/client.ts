@@ -2,7 +2,8 @@ import type { Engine, EngineInfo, EngineOptions, EngineUsage, LoadEngine, Piece,
 import { LacewingError, throwIfAborted, toLacewingError } from "./errors.js";
 import { makeLoad } from "./model.js";
 import type { CallName, Calls, FromWorker, Port, ToWorker } from "./protocol.js";
-import type { Message, Progress, Source, Stats } from "./types.js";
+import { withPath } from "./files.js";
+import type { DirectoryFile, Message, Progress, Source, Stats } from "./types.js";
 
 /** A running worker, whatever the runtime calls it. */
 export interface WorkerPort extends Port<ToWorker, FromWorker> {
@@ -26,7 +27,7 @@ const loadInWorker: LoadEngine = async (source, options, onProgress, signal) => 
   const stop = (): void => line.tell({ kind: "abort-load" });
   signal?.addEventListener("abort", stop);
   try {
-    const info = await line.call("load", absolute(source), options as EngineOptions);
+    const info = await line.call("load", portable(source), options as EngineOptions);
     return new RemoteEngine(line, info);
   } catch (e) {
     line.end("the load failed");
@@ -40,9 +41,10 @@ const loadInWorker: LoadEngine = async (source, options, onProgress, signal) => 
 /** Loads a model into a worker of its own: the page stays free, everything else is as with `lacewing`. */
 export const load = makeLoad(loadInWorker);
 
-/** A URL that is relative to the page means something else in the worker. */
-function absolute(source: Source): Source {
+/** The source as it means the same in the worker: URLs absolute, files with their paths. */
+function portable(source: Source): Source {
   if (source instanceof URL) return source.href;
+  if (Array.isArray(source)) return (source as readonly DirectoryFile[]).map(withPath);
   const relative = typeof source === "string" && !/^[a-z][a-z0-9+.-]+:/i.test(source);
   return relative && globalThis.location ? new URL(source, globalThis.location.href).href : source;
 }

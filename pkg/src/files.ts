@@ -1,4 +1,5 @@
 import { LacewingError } from "./errors.js";
+import type { DirectoryFile } from "./types.js";
 
 /** Random access to one file. The wasm side (`src/web.rs`) calls these. */
 export interface ByteSource {
@@ -86,23 +87,21 @@ export class FileList implements Files {
   private readonly byName = new Map<string, File>();
   private readonly mainName: string | undefined;
 
-  constructor(files: readonly File[], private readonly onBytes: (count: number) => void) {
-    const pathOf = (file: File): string => file.webkitRelativePath || file.name;
+  constructor(list: readonly DirectoryFile[], private readonly onBytes: (count: number) => void) {
+    const files = list.map(withPath);
     // config.json marks the directory; of several, the one nearest to the top.
-    const depth = (file: File): number => pathOf(file).split("/").length;
-    const configs = files.filter((file) => file.name === "config.json").sort((a, b) => depth(a) - depth(b));
-    const gguf = files.filter((file) => file.name.toLowerCase().endsWith(".gguf"));
-    const config = configs[0];
+    const depth = (entry: { path: string }): number => entry.path.split("/").length;
+    const config = files.filter(({ file }) => file.name === "config.json").sort((a, b) => depth(a) - depth(b))[0];
+    const gguf = files.filter(({ file }) => file.name.toLowerCase().endsWith(".gguf"));
     const only = files.length === 1 ? files[0] : gguf.length === 1 && !config ? gguf[0] : undefined;
-    if (!config && !only) {
-      const found = files.map((file) => file.name).slice(0, 8).join(", ") || "no files";
+    const anchor = only ?? config;
+    if (!anchor) {
+      const found = files.map(({ file }) => file.name).slice(0, 8).join(", ") || "no files";
       throw new LacewingError("bad-request", `One .gguf file, or the files of a directory with config.json, are expected; found ${found}.`);
     }
-    this.mainName = only && only.name !== "config.json" ? only.name : undefined;
-    const anchor = pathOf(only ?? config!);
-    const prefix = anchor.slice(0, anchor.length - (only ?? config!).name.length);
-    for (const file of files) {
-      const path = pathOf(file);
+    this.mainName = anchor.file.name === "config.json" ? undefined : anchor.file.name;
+    const prefix = anchor.path.slice(0, anchor.path.length - anchor.file.name.length);
+    for (const { path, file } of files) {
       if (path.startsWith(prefix)) this.byName.set(path.slice(prefix.length), file);
     }
   }
@@ -115,4 +114,9 @@ export class FileList implements Files {
     return Promise.resolve(file ? new BlobSource(name, file, this.onBytes) : null);
   }
   close(): void {}
+}
+
+/** A File with its path written out: `webkitRelativePath` does not survive the way to a worker. */
+export function withPath(entry: DirectoryFile): { path: string; file: File } {
+  return entry instanceof File ? { path: entry.webkitRelativePath || entry.name, file: entry } : entry;
 }

@@ -31,6 +31,8 @@ async function startInstance(): Promise<Instance> {
   setPanicHandler((message: string) => {
     started.crash = new LacewingError("device-lost", `The engine stopped because of a bug in Lacewing; load the model again, and please report this: ${message}`, { panic: message });
     instance = undefined;
+    // The trap that follows may end the process (Node) before anybody sees the rejection.
+    console.error(started.crash.message);
     // Only after the panic has unwound to JavaScript may the instance be replaced.
     setTimeout(() => __wbg_reset_state(), 0);
     reject(started.crash);
@@ -120,7 +122,7 @@ class LocalEngine implements Engine {
     return this.call((wasm) => wasm.logits(ids, chunk));
   }
   stats(): Promise<Stats> {
-    return this.call((wasm) => ({ ...(wasm.stats() as Stats), heapBytes: this.instance.memory.buffer.byteLength }));
+    return this.call((wasm) => ({ ...(camelCase(wasm.stats() as object) as Stats), heapBytes: this.instance.memory.buffer.byteLength }));
   }
   async free(): Promise<void> {
     if (this.freed) return;
@@ -129,4 +131,9 @@ class LocalEngine implements Engine {
     this.freed = true;
     if (!this.instance.crash) this.wasm.free();
   }
+}
+
+/** `stats()` has the names of the command line's JSON. */
+function camelCase(object: object): object {
+  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()), value as unknown]));
 }

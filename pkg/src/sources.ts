@@ -2,7 +2,7 @@ import { LacewingError } from "./errors.js";
 import { BlobSource, type Files, FileList, MemorySource, SingleFile } from "./files.js";
 import { HttpFiles } from "./http.js";
 import { getPlatform } from "./platform.js";
-import type { Source } from "./types.js";
+import type { DirectoryFile, Source } from "./types.js";
 
 /** Opens what the caller gave to `load`. `onBytes` hears of every byte that arrives. */
 export async function openSource(source: Source, signal: AbortSignal | undefined, onBytes: (count: number) => void): Promise<Files> {
@@ -11,7 +11,7 @@ export async function openSource(source: Source, signal: AbortSignal | undefined
   if (source instanceof Blob) {
     return new SingleFile(new BlobSource((source as Partial<File>).name || "model.gguf", source, onBytes));
   }
-  if (Array.isArray(source)) return new FileList(source as readonly File[], onBytes);
+  if (Array.isArray(source)) return new FileList(source as readonly DirectoryFile[], onBytes);
   if (typeof source === "string" || source instanceof URL) return openAddress(source, signal, onBytes);
   throw new LacewingError("bad-request", "load() takes a URL, a path, a File or Blob, bytes, or an array of Files.");
 }

@@ -2,7 +2,10 @@
  * What can be loaded: the URL of a GGUF file, the base URL of a directory with config.json (a Hugging Face model page
  * works, too), a path (Node, Deno), a File or Blob, its bytes, or the Files of a directory.
  */
-export type Source = string | URL | Blob | ArrayBuffer | Uint8Array | readonly File[];
+export type Source = string | URL | Blob | ArrayBuffer | Uint8Array | readonly DirectoryFile[];
+
+/** A File of a directory, with its path where `webkitRelativePath` does not say it (a dropped folder). */
+export type DirectoryFile = File | { path: string; file: File };
 
 /** How a load goes on. `downloadedBytes` and `uploadedBytes` never decrease and end at `totalBytes`. */
 export interface Progress {

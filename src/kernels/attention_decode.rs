@@ -86,7 +86,7 @@ fn caps_used(caps: &Caps, kv_type: KvType) -> Caps {
 pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
     let group = args.n_heads / args.n_kv_heads;
     assert!(
-        args.head_dim % 4 == 0 && args.head_dim <= 256 && group * args.n_kv_heads == args.n_heads,
+        args.head_dim.is_multiple_of(4) && args.head_dim <= 256 && group * args.n_kv_heads == args.n_heads,
         "attention_decode needs head_dim {} in fours up to 256 and {} KV heads to divide {} heads",
         args.head_dim,
         args.n_kv_heads,

@@ -69,14 +69,14 @@ fn keys_per_tile(head_dim: u32, kv_type: KvType) -> u32 {
 pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
     let group = args.n_heads / args.n_kv_heads;
     assert!(
-        args.head_dim % 4 == 0 && args.head_dim <= 256 && group * args.n_kv_heads == args.n_heads,
+        args.head_dim.is_multiple_of(4) && args.head_dim <= 256 && group * args.n_kv_heads == args.n_heads,
         "attention_prefill needs head_dim {} in fours up to 256 and {} KV heads to divide {} heads",
         args.head_dim,
         args.n_kv_heads,
         args.n_heads
     );
     assert!(
-        args.q_stride % 4 == 0 && args.out_stride % 4 == 0,
+        args.q_stride.is_multiple_of(4) && args.out_stride.is_multiple_of(4),
         "attention_prefill needs q_stride {} and out_stride {} in fours",
         args.q_stride,
         args.out_stride

@@ -33,7 +33,7 @@ impl Rng {
     }
     /// Normal values with one in 61 about 16 times as large, as activations have.
     pub fn spiky(&mut self, n: usize) -> Vec<f32> {
-        (0..n).map(|_| self.normal() * if self.word() % 61 == 0 { 16.0 } else { 1.0 }).collect()
+        (0..n).map(|_| self.normal() * if self.word().is_multiple_of(61) { 16.0 } else { 1.0 }).collect()
     }
 }
 

@@ -37,7 +37,7 @@ const WG: u32 = 128;
 /// Builds the step: the same on every tier.
 pub fn step(_caps: &Caps, label: &str, args: &Args) -> Step {
     let dims = [args.d_ff, args.in_stride, args.out_stride];
-    assert!(dims.iter().all(|d| d % 4 == 0), "glu needs d_ff, in_stride, out_stride {dims:?} in fours");
+    assert!(dims.iter().all(|d| d.is_multiple_of(4)), "glu needs d_ff, in_stride, out_stride {dims:?} in fours");
     let params =
         Params { neurons4: args.d_ff / 4, in_stride4: args.in_stride / 4, out_stride4: args.out_stride / 4, pad: 0 };
     Step {

@@ -35,7 +35,7 @@ struct Params {
 /// Builds the step. One small workgroup per token: a wide one spends its time in barriers.
 pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
     assert!(
-        args.d_model % 4 == 0 && args.stride % 4 == 0,
+        args.d_model.is_multiple_of(4) && args.stride.is_multiple_of(4),
         "rms_norm needs d_model {} and stride {} in fours",
         args.d_model,
         args.stride

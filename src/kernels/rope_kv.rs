@@ -45,7 +45,7 @@ const WG: u32 = 128;
 /// Builds the step: the same on every tier.
 pub fn step(_caps: &Caps, label: &str, args: &Args) -> Step {
     assert!(
-        args.head_dim % 4 == 0 && args.n_rot % 2 == 0 && args.n_rot <= args.head_dim,
+        args.head_dim.is_multiple_of(4) && args.n_rot.is_multiple_of(2) && args.n_rot <= args.head_dim,
         "rope_kv needs head_dim {} in fours and n_rot {} even and no larger",
         args.head_dim,
         args.n_rot

@@ -53,12 +53,20 @@ impl Flags {
 /// Builds `pkg/dist` and `www/dist`.
 pub fn run(flags: &Flags) -> Result<(), String> {
     let dist = root().join("pkg/dist");
-    fs::create_dir_all(&dist).map_err(|e| format!("cannot create {}: {e}", dist.display()))?;
     if !flags.only_js {
+        // Nothing of a file that is gone from the sources may reach the package.
+        for old in [&dist, &root().join("www/dist")] {
+            if old.exists() {
+                fs::remove_dir_all(old).map_err(|e| format!("cannot empty {}: {e}", old.display()))?;
+            }
+        }
+        fs::create_dir_all(&dist).map_err(|e| format!("cannot create {}: {e}", dist.display()))?;
         build_wasm(&dist)?;
     }
     let tsc = tool("node_modules/typescript/bin/tsc")?;
     run_command("node", &[&tsc, "-p", "pkg"])?;
+    // The demo carries the package: www/ alone can be put on any static host.
+    copy_tree(&dist, &root().join("www/dist/lacewing"))?;
     run_command("node", &[&tsc, "-p", "www"])?;
     check_sizes(&dist, flags.no_check_sizes)
 }
@@ -112,6 +120,21 @@ fn check_sizes(dist: &Path, only_report: bool) -> Result<(), String> {
     } else {
         Err("the package is over its size budget".to_string())
     }
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<(), String> {
+    let cannot = |e: std::io::Error| format!("cannot copy {} to {}: {e}", from.display(), to.display());
+    fs::create_dir_all(to).map_err(cannot)?;
+    for entry in fs::read_dir(from).map_err(cannot)? {
+        let entry = entry.map_err(cannot)?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy_tree(&source, &target)?;
+        } else {
+            fs::copy(&source, &target).map_err(cannot)?;
+        }
+    }
+    Ok(())
 }
 
 fn collect(dir: &Path, js: &mut Vec<PathBuf>) -> Result<(), String> {

@@ -1,0 +1,96 @@
+// The demo page as a person uses it: pick a file, two replies without reload, stop, another model by URL.
+import { assert, equal, Skip } from "../platform/harness.mjs";
+import { GOLDENS, MODEL, TRAINED } from "../platform/fixtures.mjs";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
+const LOADED = () => !document.getElementById("chat").hidden || !document.getElementById("error").hidden;
+const IDLE = () => document.getElementById("stop").hidden && document.querySelector("#messages li.assistant:last-child:not(.busy)") !== null;
+const MINUTES = 60_000;
+
+/** Tests of the page at `www` (its URL) in a browser of drivers.mjs. */
+export function demoTests(browser, www, base) {
+  const errorText = (page) => page.evaluate(() => document.getElementById("error").textContent);
+  const replies = (page) => page.evaluate(() => [...document.querySelectorAll("#messages li.assistant")].map((li) => li.textContent));
+  const say = async (page, text) => {
+    await page.fill("#prompt", text);
+    await page.click("#send");
+    await page.wait(IDLE, 3 * MINUTES);
+    equal(await errorText(page), "", "error on the page");
+  };
+  const open = async () => {
+    const page = await browser.open(`${www}?allowSoftware=1`);
+    await page.fill("#max-tokens", "12").catch(() => undefined);
+    await page.evaluate(() => {
+      document.getElementById("max-tokens").value = "12";
+      document.getElementById("temperature").value = "0";
+    });
+    return page;
+  };
+
+  return [
+    ["demo: a picked file gives two replies without reload", async () => {
+      const page = await open();
+      await page.setFiles("#file", existsSync(TRAINED) ? TRAINED : MODEL);
+      await page.wait(LOADED, 3 * MINUTES);
+      equal(await errorText(page), "", "error on the page");
+      const read = await page.evaluate(() => document.getElementById("uploaded-bytes").textContent);
+      assert(/^([\d.]+ .?B) of \1$/.test(read), `upload shown as "${read}"`);
+      await say(page, "Once upon a time");
+      await say(page, " One day");
+      const [first, second, ...more] = await replies(page);
+      assert(first.length > 3 && second.length > 3 && more.length === 0, `replies: ${JSON.stringify([first, second, more])}`);
+      if (existsSync(TRAINED)) assert(", there was a little girl named Lily.".startsWith(first.slice(0, 20)), `first reply: ${first}`);
+      const status = await page.evaluate(() => document.getElementById("status").textContent);
+      assert(/^[\d.]+ tokens\/s/.test(status), `status: ${status}`);
+      equal(page.errors, [], "errors in the console");
+      await page.close();
+    }],
+    ["demo: stop ends a reply, and the next one works", async () => {
+      const page = await open();
+      await page.setFiles("#file", MODEL);
+      await page.wait(LOADED, 3 * MINUTES);
+      await page.evaluate(() => (document.getElementById("max-tokens").value = "400"));
+      await page.fill("#prompt", "Once upon a time");
+      await page.click("#send");
+      await page.wait(() => document.querySelector("#messages li.assistant")?.textContent.length > 3, 2 * MINUTES);
+      await page.click("#stop");
+      await page.wait(IDLE, MINUTES);
+      equal(await errorText(page), "", "error on the page");
+      await page.evaluate(() => (document.getElementById("max-tokens").value = "5"));
+      await say(page, "again");
+      await page.close();
+    }],
+    ["demo: a URL loads; a wrong one is a sentence, not a dead page", async () => {
+      const page = await open();
+      await page.fill("#url", `${base}range/goldens/none.gguf`);
+      await page.click("#url-form button");
+      await page.wait(() => !document.getElementById("error").hidden, MINUTES);
+      const text = await errorText(page);
+      assert(text.includes("404") && text.includes("(download-failed)"), `error: ${text}`);
+      await page.setFiles("#file", join(GOLDENS, "llama-Q4_0.golden.safetensors"));
+      await page.wait(() => /\((bad-file|unsupported-format|unsupported-model|missing-tensor)\)$/.test(document.getElementById("error").textContent), MINUTES);
+      await page.fill("#url", `${base}range/goldens/llama-Q4_0.gguf`);
+      await page.click("#url-form button");
+      await page.wait(LOADED, 3 * MINUTES);
+      await say(page, "Once upon a time");
+      await page.close();
+    }],
+  ];
+}
+
+/** A browser without WebGPU says what is missing. */
+export function noWebGpuTests(browser, www) {
+  return [
+    ["demo: without WebGPU the page says so", async () => {
+      const page = await browser.open(www);
+      if (await page.evaluate(() => "gpu" in navigator)) throw new Skip("this browser cannot be started without WebGPU");
+      await page.wait(() => !document.getElementById("error").hidden, MINUTES);
+      const text = await page.evaluate(() => document.getElementById("error").textContent);
+      assert(text.includes("WebGPU") && text.includes("(unsupported-webgpu)"), `error: ${text}`);
+      await page.setFiles("#file", MODEL);
+      await page.wait(() => !document.getElementById("picker").hidden && /WebGPU/.test(document.getElementById("error").textContent), MINUTES);
+      await page.close();
+    }],
+  ];
+}

@@ -1,0 +1,32 @@
+// What the suites need on disk and on a server; used by the runners for Node, Deno and the browsers.
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { withString } from "./gguf.mjs";
+import { startFaultServer } from "./server.mjs";
+
+export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+export const GOLDENS = join(ROOT, "tests/goldens/gguf-models");
+export const SHARED = join(ROOT, "../shared/models");
+export const MODEL = join(GOLDENS, "llama-Q4_0.gguf");
+export const TRAINED = join(SHARED, "stories260K-F16.gguf");
+
+/** A folder of its own and the fault server; `close` removes both. */
+export async function startFixtures() {
+  const folder = mkdtempSync(join(tmpdir(), "lacewing-"));
+  const made = join(folder, "made");
+  mkdirSync(made);
+  writeFileSync(join(made, "empty.gguf"), "");
+  writeFileSync(join(made, "padded.gguf"), withString(new Uint8Array(readFileSync(MODEL)), "test.padding", "x".repeat(20 << 20)));
+  const directories = { goldens: GOLDENS, made, ...(existsSync(TRAINED) ? { shared: SHARED } : {}) };
+  const server = await startFaultServer(directories);
+  return {
+    folder,
+    base: server.url,
+    async close() {
+      await server.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,118 @@
+// Packs the npm package, installs the tarball in an empty project and runs the suite there: `run.mjs node deno types`.
+import { spawn, spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { MODEL, ROOT, startFixtures } from "./fixtures.mjs";
+
+const RESULT = "RESULT ";
+const TYPES = `import { load, LacewingError, type Model, type Progress } from "lacewing";
+import { load as loadInWorker } from "lacewing/worker";
+import { load as loadNode } from "lacewing/node";
+export async function use(): Promise<string> {
+  const model: Model = await load("x.gguf", { onProgress: (p: Progress) => p.downloadedBytes, contextLength: 5 });
+  await using other = await loadInWorker(new Uint8Array());
+  await loadNode(new URL("https://example.org/x.gguf"));
+  const reply = other.session({ system: "x" }).prompt([{ role: "user", content: "x" }], { stop: "x", temperature: 0 });
+  for await (const piece of reply) piece.length;
+  const { text, usage, finishReason } = await reply;
+  const wrong = new LacewingError("offline", "x").code === finishReason as unknown;
+  // @ts-expect-error A misspelt option is an error of types, too.
+  await load("x.gguf", { contextLenght: 5 });
+  return text + usage.completionTokens + wrong + (await model.logits([1])).vocabSize;
+}
+`;
+
+function check(command, args, options) {
+  const result = spawnSync(command, args, { encoding: "utf8", shell: process.platform === "win32", ...options });
+  if (result.status !== 0) throw new Error(`${command} ${args.join(" ")} failed:\n${result.stdout}${result.stderr}${result.error ?? ""}`);
+  return result.stdout;
+}
+
+/** An empty project with the packed package in it. */
+function install(folder) {
+  const project = join(folder, "project");
+  mkdirSync(project);
+  check("npm", ["pack", "--silent", "--pack-destination", folder], { cwd: join(ROOT, "pkg") });
+  const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz"));
+  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
+  check("npm", ["install", "--silent", "--offline", "--no-audit", "--no-fund", "--legacy-peer-deps", join(folder, tarball)], { cwd: project });
+  // The optional peer, as the workspace has it.
+  symlinkSync(join(ROOT, "node_modules/webgpu"), join(project, "node_modules/webgpu"), "junction");
+  return project;
+}
+
+function program(runtime, base) {
+  const suite = (name) => JSON.stringify(pathToFileURL(join(ROOT, "tests/platform", name)).href);
+  return `import { load, LacewingError } from "lacewing";
+import { load as loadInWorker } from "lacewing/worker";
+import { suite } from ${suite("suite.mjs")};
+import { runTests } from ${suite("harness.mjs")};
+const context = ${JSON.stringify({ base, modelPath: MODEL })};
+const counts = await runTests("${runtime}", suite({ ...context, load, loadInWorker, LacewingError }));
+console.log("${RESULT}" + JSON.stringify(counts));
+`;
+}
+
+/** Runs a program, shows its output and gives the counts that its last line tells. */
+function run(command, args, cwd) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd, stdio: ["ignore", "pipe", "inherit"] });
+    let counts;
+    let rest = "";
+    child.stdout.setEncoding("utf8").on("data", (data) => {
+      const lines = (rest + data).split("\n");
+      rest = lines.pop();
+      for (const line of lines) {
+        if (line.startsWith(RESULT)) counts = JSON.parse(line.slice(RESULT.length));
+        else console.log(line);
+      }
+    });
+    const failed = (why) => {
+      console.log(`FAILED   ${command}: ${why}`);
+      resolve({ passed: 0, failed: 0, skipped: 0, ...counts, failed: (counts?.failed ?? 0) + 1 });
+    };
+    child.on("error", (error) => failed(error.message));
+    child.on("close", (code, signal) => {
+      if (counts && code === 0) resolve(counts);
+      else failed(`it ended with ${signal ?? code}${counts ? " after its tests" : " before its tests were done"}`);
+    });
+  });
+}
+
+/** Runs the suite in each of `runtimes`; the sum of their counts. */
+export async function runPlatforms(runtimes) {
+  const fixtures = await startFixtures();
+  const sum = { passed: 0, failed: 0, skipped: 0 };
+  try {
+    const project = install(fixtures.folder);
+    for (const runtime of runtimes) {
+      let counts;
+      if (runtime === "types") {
+        writeFileSync(join(project, "types.ts"), TYPES);
+        const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
+        const options = ["--noEmit", "--strict", "--target", "ES2022", "--module", "NodeNext", "--lib", "ES2022,ESNext.Disposable,DOM,DOM.AsyncIterable"];
+        counts = await run(process.execPath, ["-e", `
+          const { status, stdout } = require("node:child_process").spawnSync(process.execPath, ${JSON.stringify([tsc, ...options, "types.ts"])}, { encoding: "utf8" });
+          console.log((status === 0 ? "ok       types: the declarations of the package" : "FAILED   types:\\n" + stdout));
+          console.log(${JSON.stringify(RESULT)} + JSON.stringify({ passed: +(status === 0), failed: +(status !== 0), skipped: 0 }));`], project);
+      } else {
+        writeFileSync(join(project, "main.mjs"), program(runtime, fixtures.base));
+        const deno = join(ROOT, "node_modules/deno/bin.cjs");
+        counts = runtime === "deno"
+          ? await run(process.execPath, [deno, "run", "--allow-all", "--unstable-webgpu", "--no-lock", "main.mjs"], project)
+          : await run(process.execPath, ["main.mjs"], project);
+      }
+      for (const key of Object.keys(sum)) sum[key] += counts[key];
+    }
+  } finally {
+    await fixtures.close();
+  }
+  return sum;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const counts = await runPlatforms(process.argv.length > 2 ? process.argv.slice(2) : ["types", "node", "deno"]);
+  console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+  process.exitCode = counts.failed > 0 ? 1 : 0;
+}

@@ -1,0 +1,99 @@
+// A server with every fault that downloads meet. The first part of the path says how it behaves:
+//   range/   ranges, as a good host       norange/  always the whole file
+//   broken/  always the whole file, but the first answer breaks off halfway
+//   cut/     ranges, but every second answer breaks off halfway       dead/  every answer but the first breaks off
+//   slow/    trickles, until the client goes away    shrunk/  416 for everything but the beginning
+//   changed/ another ETag from the second answer on  error/   503 for everything but the beginning
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { join, normalize } from "node:path";
+import { bigLlama } from "./gguf.mjs";
+
+/** Serves the files of `directories` (name -> path); "/range/big/<layers>.gguf" is made up on the way. */
+export async function startFaultServer(directories) {
+  const answers = new Map();
+  const server = createServer((request, response) => {
+    answer(request, response, directories, answers).catch(() => response.destroy());
+  });
+  await new Promise((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://localhost:${server.address().port}/`,
+    close: () => new Promise((done) => (server.closeAllConnections(), server.close(done))),
+  };
+}
+
+async function open(directories, path) {
+  const [name, ...rest] = path.split("/");
+  const big = name === "big" ? /^(\d+)\.gguf$/.exec(rest[0]) : undefined;
+  if (big) {
+    const { header, size } = bigLlama(Number(big[1]));
+    const zeros = Buffer.alloc(1 << 20);
+    return {
+      size,
+      *chunks(start, stop) {
+        while (start < stop) {
+          const chunk = start < header.length ? header.subarray(start, Math.min(stop, header.length)) : zeros.subarray(0, Math.min(stop - start, zeros.length));
+          yield chunk;
+          start += chunk.length;
+        }
+      },
+    };
+  }
+  const root = directories[name];
+  const file = root && normalize(join(root, ...rest));
+  const bytes = file?.startsWith(normalize(root)) ? await readFile(file).catch(() => undefined) : undefined;
+  return (
+    bytes && {
+      size: bytes.length,
+      *chunks(start, stop) {
+        yield bytes.subarray(start, stop);
+      },
+    }
+  );
+}
+
+async function answer(request, response, directories, answers) {
+  response.setHeader("Access-Control-Allow-Origin", "*");
+  response.setHeader("Access-Control-Allow-Headers", "*");
+  response.setHeader("Access-Control-Expose-Headers", "Content-Range, ETag, Content-Length");
+  response.setHeader("Cross-Origin-Resource-Policy", "cross-origin");
+  response.setHeader("Cache-Control", "no-store");
+  if (request.method === "OPTIONS") return void response.writeHead(204).end();
+  const [, mode, ...rest] = decodeURIComponent(new URL(request.url, "http://host").pathname).split("/");
+  const file = await open(directories, rest.join("/"));
+  if (!file) return void response.writeHead(404).end("404");
+  // Counted per address, which tests make their own with a query.
+  const count = (answers.get(request.url) ?? 0) + 1;
+  answers.set(request.url, count);
+  response.setHeader("ETag", mode === "changed" && count > 1 ? '"second"' : '"first"');
+
+  const range = mode === "norange" || mode === "broken" ? null : /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
+  const start = range ? Number(range[1]) : 0;
+  const stop = range ? Math.min(file.size, Number(range[2]) + 1) : file.size;
+  if (mode === "error" && count > 1) return void response.writeHead(503).end("503");
+  if (range && (start >= file.size || (mode === "shrunk" && count > 1))) {
+    return void response.writeHead(416, { "Content-Range": `bytes */${file.size}` }).end();
+  }
+  const headers = { "Content-Length": stop - start, "Content-Type": "application/octet-stream" };
+  if (range) headers["Content-Range"] = `bytes ${start}-${stop - 1}/${file.size}`;
+  response.writeHead(range ? 206 : 200, headers);
+  if (request.method === "HEAD") return void response.end();
+
+  const cut = (mode === "cut" && count % 2 === 0) || (mode === "dead" && count > 1) || (mode === "broken" && count === 1);
+  let left = cut ? Math.floor((stop - start) / 2) : stop - start;
+  for (const chunk of file.chunks(start, stop)) {
+    const part = chunk.subarray(0, left);
+    left -= part.length;
+    if (mode === "slow") {
+      for (let at = 0; at < part.length && !response.destroyed; at += 1000) {
+        response.write(part.subarray(at, at + 1000));
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    } else if (!response.write(part)) {
+      await new Promise((resolve) => response.once("drain", resolve).once("close", resolve));
+    }
+    if (left === 0 || response.destroyed) break;
+  }
+  if (cut) response.destroy();
+  else response.end();
+}
