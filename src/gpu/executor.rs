@@ -42,7 +42,7 @@ impl Gpu {
         let [read, write] = match self.dummies {
             Some(dummies) => dummies,
             None => {
-                let read = self.create_buffer("warm-up, read", DUMMY_BYTES, BufferUse::State)?;
+                let read = self.create_buffer("warm-up, read", DUMMY_BYTES, BufferUse::Scratch)?;
                 let write = self.create_buffer("warm-up, written", 16 * DUMMY_BYTES, BufferUse::Scratch)?;
                 *self.dummies.insert([read, write])
             }
@@ -78,10 +78,10 @@ impl Executor for Gpu {
             )));
         }
         let bytes = bytes.max(16).next_multiple_of(16);
-        let mut usages = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        if usage == BufferUse::State {
-            usages |= wgpu::BufferUsages::UNIFORM;
-        }
+        let usages = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::UNIFORM
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST;
         let buffer = self.context.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes,
