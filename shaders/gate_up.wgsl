@@ -1,7 +1,8 @@
-// One decode token: out[j] = activation(gate_j + b_j) * (up_j + b_(D_FF + j)), [gate; up] = W RMSNorm(x).
+// out = activation(W_gate n + b_gate) * (W_up n + b_up), n = RMSNorm(x) * norm_weight, for one token.
+// The matrix stacks [gate; up].
 //
-// LANES threads share 4 rows: gates j, j + 1 and ups j, j + 1 (ROWS8: 8 rows, four of each), so that both factors of a
-// neuron meet in one thread. A workgroup holds GROUPS such teams. See lib/rows for the loads.
+// LANES threads share 4 rows of gate and the same 4 of up and stride over K in chunks of 16 bytes; a workgroup holds
+// GROUPS such teams; workgroup w (grid x fastest) owns outputs [w * GROUPS * 4, ...).
 // Requires: cols a multiple of 4.
 
 #import quant/LAYOUT
@@ -13,11 +14,11 @@ struct Params {
     chunks: u32,      // 16-byte words of codes per row
     scale_words: u32, // words of scales per row
     scale_base: u32,  // first word of the scales in w_meta
-    d_ff: u32,        // half of the rows
+    d_ff: u32,
     cols: u32,
     eps: f32,
-    pad0: u32,
-    pad1: u32,
+    reserved0: u32,
+    reserved1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -34,17 +35,6 @@ fn x_quad(quad: u32) -> vec4<f32> {
     return x[quad];
 }
 
-fn store(neuron: u32, gate: f32, up: f32) {
-    if (neuron >= params.d_ff) {
-        return;
-    }
-#if BIAS
-    out[neuron] = activation(gate + bias[neuron]) * (up + bias[params.d_ff + neuron]);
-#else
-    out[neuron] = activation(gate) * up;
-#endif
-}
-
 @compute @workgroup_size(WG)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -58,30 +48,17 @@ fn main(
     let sg = 1u;
 #endif
     let lane = tid % LANES;
-    let first = ((workgroup.y * grid.x + workgroup.x) * GROUPS + tid / LANES) * NEURONS;
-    let last = params.d_ff - 1u;
-#if ROWS8
-    let gates = min(vec4<u32>(first, first + 1u, first + 2u, first + 3u), vec4<u32>(last));
-    let sums = lanes_sum(rows_partial(gates, gates + vec4<u32>(params.d_ff), lane), tid, sg);
-#else
-    let neurons = min(vec2<u32>(first, first + 1u), vec2<u32>(last));
-    let rows = vec4<u32>(neurons, neurons + vec2<u32>(params.d_ff));
-    let sums = lanes_sum(rows_partial(rows, rows, lane), tid, sg);
-#endif
-    if (lane != 0u) {
-        return;
-    }
+    let row = ((workgroup.y * grid.x + workgroup.x) * GROUPS + tid / LANES) * 4u;
+    let gate_rows = min(vec4<u32>(row, row + 1u, row + 2u, row + 3u), vec4<u32>(params.d_ff - 1u));
+    let sums = lanes_sum(rows_partial(gate_rows, gate_rows + vec4<u32>(params.d_ff), lane), tid, sg);
     let inverse = inverseSqrt(sums.squares / f32(params.cols) + params.eps);
-#if ROWS8
-    let gate = sums.a * inverse;
-    let up = sums.b * inverse;
-    store(first, gate.x, up.x);
-    store(first + 1u, gate.y, up.y);
-    store(first + 2u, gate.z, up.z);
-    store(first + 3u, gate.w, up.w);
-#else
-    let y = sums.a * inverse;
-    store(first, y.x, y.z);
-    store(first + 1u, y.y, y.w);
+    if (lane < 4u && row + lane < params.d_ff) {
+        var gate = sums.a[lane] * inverse;
+        var up = sums.b[lane] * inverse;
+#if BIAS
+        gate += bias[row + lane];
+        up += bias[params.d_ff + row + lane];
 #endif
+        out[row + lane] = activation(gate) * up;
+    }
 }
