@@ -73,10 +73,11 @@ pub(super) fn sampling(options: &GenerateOptions, defaults: &GenerationDefaults)
     let check = |name: &str, value: f32, ok: bool, range: &str| {
         if ok { Ok(()) } else { Err(Error::BadRequest(format!("{name} is {value}; it must be {range}"))) }
     };
-    check("temperature", temperature, (0.0..=100.0).contains(&temperature), "between 0 (greedy) and 100")?;
+    let warm = temperature == 0.0 || (1e-6..=100.0).contains(&temperature);
+    check("temperature", temperature, warm, "0 (greedy), or between 1e-6 and 100")?;
     check("top_p", top_p, top_p > 0.0 && top_p <= 1.0, "above 0 and at most 1")?;
     check("min_p", min_p, (0.0..=1.0).contains(&min_p), "between 0 and 1")?;
-    check("repetition_penalty", penalty, penalty > 0.0 && penalty <= 100.0, "above 0 and at most 100 (1 = off)")?;
+    check("repetition_penalty", penalty, (0.01..=3.0).contains(&penalty), "between 0.01 and 3 (1 = off)")?;
     Ok(Sampling {
         temperature,
         top_k: options.top_k.or(defaults.top_k).unwrap_or(0),
