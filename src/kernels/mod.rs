@@ -113,13 +113,15 @@ pub struct Bind {
     pub bytes: u64,
 }
 
-/// How a shader uses a storage binding.
+/// How a shader uses a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
     /// `var<storage, read>`
     Read,
     /// `var<storage, read_write>`
     ReadWrite,
+    /// `var<uniform>`: for small inputs of kernels that would need more than 8 storage buffers. At most 64 KiB.
+    Uniform,
 }
 
 /// Everything that changes the text of a shader: pipeline cache key, source of the defines, printed name.
