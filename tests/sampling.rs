@@ -249,3 +249,27 @@ fn a_gpu_draws_what_the_reference_draws() {
         }
     }
 }
+
+#[test]
+fn the_largest_vocabularies_are_searched_whole() {
+    let mut gpu = common::gpu(None);
+    let mut logits: Vec<f32> =
+        (0..262_144u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 14) as f32 * 4e-5 - 4.0).collect();
+    logits[262_143] = logits.iter().copied().fold(f32::MIN, f32::max); // a tie: the lower id wins
+    let options = [
+        Sampling::GREEDY,
+        WARM,
+        Sampling { top_k: 100, temperature: 9.0, ..WARM },
+        Sampling { top_k: 70_001, temperature: 9.0, ..WARM },
+        Sampling { top_p: 0.5, ..WARM },
+    ];
+    for sampling in options {
+        for vocab in [262_144, 151_937] {
+            let logits = &logits[..vocab];
+            assert_eq!(draws(&mut gpu, logits, sampling, 3), cpu(logits, sampling, 3), "{vocab} {sampling:?}");
+        }
+    }
+    // Equals: the first k ids, uniformly.
+    let drawn = draws(&mut gpu, &[0.25; 262_144], Sampling { top_k: 3, ..WARM }, 60);
+    assert!(misfit(&count(drawn, 3), &[1.0 / 3.0; 3]) < 1.0);
+}

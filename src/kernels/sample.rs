@@ -171,6 +171,7 @@ impl Kernel for Sample {
                 Sampling { top_p: 0.1, ..warm },
                 Sampling { top_p: 0.501, ..warm },
                 Sampling { top_p: 0.951, temperature: 1.5, ..warm },
+                Sampling { top_p: 0.2503, temperature: 50.0, ..warm }, // more than a list holds
                 Sampling { min_p: 0.07, ..warm },
                 Sampling { top_k: 50, top_p: 0.93, min_p: 0.011, temperature: 2.5, seed: 99, ..warm },
                 Sampling { repetition_penalty: 1.3, ..Sampling::GREEDY },
@@ -178,7 +179,7 @@ impl Kernel for Sample {
             ];
             cases.extend(some.map(|sampling| case(caps, "spiky", vocab, sampling)));
         }
-        for shape in ["equal", "ties", "peak", "masked", "all masked"] {
+        for shape in ["equal", "zeros", "ties", "peak", "masked", "all masked"] {
             for vocab in [128, 2049, 5000] {
                 let some = [
                     Sampling::GREEDY,
@@ -190,6 +191,7 @@ impl Kernel for Sample {
                     Sampling { top_p: 0.0501, ..warm },
                     Sampling { top_p: 0.3337, ..warm },
                     Sampling { top_k: 100, top_p: 0.333, ..warm },
+                    Sampling { top_k: 40, top_p: 0.9903, ..warm }, // all 40 of equals
                     Sampling { min_p: 1.0, top_p: 0.777, ..warm },
                     Sampling { temperature: 1e-3, ..warm },
                 ];

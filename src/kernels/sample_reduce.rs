@@ -139,7 +139,9 @@ impl Kernel for SampleReduce {
                 cases.push(case(caps, vocab, temperature, penalty, "spiky"));
             }
         }
-        for (vocab, shape) in [(5000, "equal"), (5000, "peak"), (5000, "masked"), (128, "all masked"), (2049, "ties")] {
+        for (vocab, shape) in
+            [(5000, "equal"), (5000, "peak"), (5000, "masked"), (128, "all masked"), (2049, "ties"), (2049, "zeros")]
+        {
             for (temperature, penalty) in [(0.0, 1.0), (0.3, 1.2)] {
                 cases.push(case(caps, vocab, temperature, penalty, shape));
             }
@@ -156,7 +158,9 @@ pub(super) fn logits_of(shape: &str, vocab: usize, rng: &mut Rng) -> Vec<f32> {
         "peak" => logits[vocab / 2] = 80.0,
         "masked" => logits.iter_mut().enumerate().filter(|(i, _)| i % 7 != 3).for_each(|(_, l)| *l = -3e38),
         "all masked" => logits.fill(-3e38),
-        // Few values, each many times, among them both zeros.
+        // Both zeros, equal, after something smaller.
+        "zeros" => logits.iter_mut().enumerate().for_each(|(i, l)| *l = [-1.0, -0.0, 0.0][i.min(1 + i % 2)]),
+        // Few values, each many times.
         "ties" => logits.iter_mut().for_each(|l| *l = (l.clamp(-3.0, 3.0) * 2.0).round() / 2.0),
         _ => {}
     }
