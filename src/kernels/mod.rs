@@ -114,14 +114,14 @@ pub struct Bind {
     pub bytes: u64,
 }
 
-/// How a shader uses a storage binding.
+/// How a shader uses a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
     /// `var<storage, read>`
     Read,
     /// `var<storage, read_write>`
     ReadWrite,
-    /// `var<uniform>`: a small read-only buffer (the step state) that shall not count as one of 8 storage buffers.
+    /// `var<uniform>`: for small inputs of kernels that would need more than 8 storage buffers. At most 64 KiB.
     Uniform,
 }
 

@@ -209,7 +209,7 @@ impl Planner<'_> {
     fn decode_layer(&self, steps: &mut Vec<Step>, i: usize, layer: &LayerSpec, weights: &LayerWeights) {
         let (b, kv) = (self.buffers, &self.cache.layers[i]);
         let eps = self.spec.rms_norm_eps;
-        let fused = weights.qkv.iter().all(|part| qkv::fits(self.spec.rope.n_rot, part.bias.is_some()));
+        let fused = weights.qkv.iter().all(|p| p.bias.is_none() || p.matrix.rows <= qkv::MAX_BIAS_ROWS);
         if !fused {
             let normed = matvec::Input::Norm { x: b.x, stride: b.widths.model, weight: weights.attn_norm, eps };
             self.unfused_qkv(steps, i, layer, weights, normed, 1);
@@ -225,6 +225,7 @@ impl Planner<'_> {
                 x: b.x,
                 norm_weight: weights.attn_norm,
                 eps,
+                bias: part.bias,
                 rope: self.cache.rope,
                 state: b.state,
                 q_out: b.qkv,
