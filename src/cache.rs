@@ -1,1 +1,120 @@
-//! (to come)
+//! The KV cache: one K and one V buffer per layer, `[capacity, n_kv_heads * head_dim]`, grown by doubling.
+//!
+//! Rows are positions, so growing is one copy per buffer. The cache remembers which token ids its rows hold: a new
+//! prompt keeps the longest common prefix.
+
+use crate::error::Result;
+use crate::execute::{BufferUse, Executor};
+use crate::kernels::{Bind, BufferId, KvType};
+use crate::model::rope;
+use crate::model::spec::ModelSpec;
+
+/// Rows allocated at first; doubled as needed up to the context length.
+const FIRST_CAPACITY: u32 = 512;
+
+/// K and V of one layer.
+#[derive(Debug, Clone, Copy)]
+pub struct KvLayer {
+    /// Keys, rotated.
+    pub k: Bind,
+    /// Values.
+    pub v: Bind,
+}
+
+/// See the module.
+pub struct KvCache {
+    /// One per layer.
+    pub layers: Vec<KvLayer>,
+    /// f32 `[capacity, n_rot / 2, 2]`: cos and sin of every position (16 bytes when there is no rope).
+    pub rope: Bind,
+    /// Element type.
+    pub kv_type: KvType,
+    /// Rows allocated.
+    pub capacity: u32,
+    /// Longest context allowed.
+    pub context_length: u32,
+    /// The token of each valid row.
+    pub ids: Vec<u32>,
+    row_bytes: Vec<u64>,
+}
+
+impl KvCache {
+    /// Bytes of K and V per position, all layers.
+    pub fn bytes_per_token(spec: &ModelSpec, kv_type: KvType) -> u64 {
+        spec.layers.iter().map(|l| 2 * row_bytes(l.n_kv_heads * l.head_dim, kv_type)).sum()
+    }
+
+    /// Allocates the first rows.
+    pub fn new(spec: &ModelSpec, kv_type: KvType, context_length: u32, executor: &mut dyn Executor) -> Result<KvCache> {
+        let empty = Bind { buffer: BufferId(0), offset: 0, bytes: 0 };
+        let mut cache = KvCache {
+            layers: vec![KvLayer { k: empty, v: empty }; spec.layers.len()],
+            rope: empty,
+            kv_type,
+            capacity: 0,
+            context_length,
+            ids: Vec::new(),
+            row_bytes: spec.layers.iter().map(|l| row_bytes(l.n_kv_heads * l.head_dim, kv_type)).collect(),
+        };
+        cache.grow(spec, FIRST_CAPACITY.min(context_length), executor)?;
+        Ok(cache)
+    }
+
+    /// The capacity to grow to so that `rows` fit; None when they fit already. `rows` is at most the context length.
+    pub fn growth_for(&self, rows: u32) -> Option<u32> {
+        (rows > self.capacity).then(|| rows.next_power_of_two().min(self.context_length).max(rows))
+    }
+
+    /// Allocates `capacity` rows and copies the old ones in queue order. Every plan must be compiled anew afterwards.
+    /// When an allocation fails the cache is as before.
+    pub fn grow(&mut self, spec: &ModelSpec, capacity: u32, executor: &mut dyn Executor) -> Result<()> {
+        let mut made = Vec::new();
+        let mut create = |executor: &mut dyn Executor, label: String, bytes: u64| {
+            let buffer = executor.create_buffer(&label, bytes, BufferUse::Cache)?;
+            made.push(buffer);
+            Ok(Bind { buffer, offset: 0, bytes: bytes.next_multiple_of(16) })
+        };
+        let allocate = |executor: &mut dyn Executor,
+                        create: &mut dyn FnMut(&mut dyn Executor, String, u64) -> Result<Bind>| {
+            let mut layers = Vec::new();
+            for (i, row) in self.row_bytes.iter().enumerate() {
+                let k = create(executor, format!("layer{i}.k_cache"), row * u64::from(capacity))?;
+                let v = create(executor, format!("layer{i}.v_cache"), row * u64::from(capacity))?;
+                layers.push(KvLayer { k, v });
+            }
+            let table = rope::table(&spec.rope, 0, capacity);
+            let rope = create(executor, "rope".into(), (table.len() as u64 * 4).max(16))?;
+            executor.write(rope.buffer, 0, bytemuck::cast_slice(&table))?;
+            Ok((layers, rope))
+        };
+        let (layers, rope) = match allocate(executor, &mut create) {
+            Ok(new) => new,
+            Err(e) => {
+                made.into_iter().for_each(|b| executor.destroy_buffer(b));
+                return Err(e);
+            }
+        };
+        if self.capacity > 0 {
+            for (i, row) in self.row_bytes.iter().enumerate() {
+                let bytes = row * u64::from(self.capacity);
+                for (old, new) in [(self.layers[i].k, layers[i].k), (self.layers[i].v, layers[i].v)] {
+                    executor.copy(old.buffer, 0, new.buffer, 0, bytes)?;
+                    executor.destroy_buffer(old.buffer);
+                }
+            }
+            executor.destroy_buffer(self.rope.buffer);
+        }
+        (self.layers, self.rope, self.capacity) = (layers, rope, capacity);
+        Ok(())
+    }
+
+    /// How many leading tokens of `ids` the cache already holds.
+    pub fn common_prefix(&self, ids: &[u32]) -> usize {
+        self.ids.iter().zip(ids).take_while(|(a, b)| a == b).count()
+    }
+}
+
+/// Bytes of a row of `kv_dim` elements. head_dim is a multiple of 4, so a row is whole words in either type.
+fn row_bytes(kv_dim: u32, kv_type: KvType) -> u64 {
+    u64::from(kv_dim) * if kv_type == KvType::F16 { 2 } else { 4 }
+}

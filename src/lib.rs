@@ -10,6 +10,7 @@
 //! gpu -> execute -> kernels -> weights -> formats ; bin, web -> gpu ; everything -> error.
 
 pub mod cache;
+pub mod clock;
 pub mod decode;
 pub mod error;
 pub mod execute;

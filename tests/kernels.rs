@@ -27,7 +27,7 @@ fn run_reference(case: &Case, access: &[Access]) -> Vec<Vec<u32>> {
         .iter_mut()
         .zip(access)
         .map(|(copy, access)| match access {
-            Access::Read => Slot::In(copy),
+            Access::Read | Access::Uniform => Slot::In(copy),
             Access::ReadWrite => Slot::Out(copy),
         })
         .collect();
@@ -77,7 +77,7 @@ fn check(gpu: &mut Gpu, case: &Case) -> Result<(), String> {
     let mut changed = 0;
     let mut written = 0;
     for (binding, (bind, access)) in case.step.bindings.iter().zip(&access).enumerate() {
-        if *access == Access::Read {
+        if *access != Access::ReadWrite {
             continue;
         }
         let kind = kind_of(case.output, written);

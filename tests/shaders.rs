@@ -64,6 +64,13 @@ fn check_interface(kernel: &dyn Kernel, variant: &Variant, module: &naga::Module
         let at = global.binding.as_ref();
         match global.space {
             AddressSpace::WorkGroup => workgroup_bytes += layouter[global.ty].size.next_multiple_of(16),
+            AddressSpace::Uniform if at.is_some_and(|b| b.group == 0 && b.binding > 0) => {
+                let size = layouter[global.ty].size;
+                if size > MAX_UNIFORM_BYTES {
+                    wrong.push(format!("uniform `{name}` has {size} bytes, at most {MAX_UNIFORM_BYTES}"));
+                }
+                storage.extend(at.map(|b| (b.binding, Access::Uniform)));
+            }
             AddressSpace::Uniform => {
                 uniforms += 1;
                 let ty = &module.types[global.ty];
@@ -103,8 +110,9 @@ fn check_interface(kernel: &dyn Kernel, variant: &Variant, module: &naga::Module
     if storage != expected {
         wrong.push(format!("storage bindings are {storage:?} in WGSL, {expected:?} in access()"));
     }
-    if storage.len() > MAX_STORAGE_BUFFERS {
-        wrong.push(format!("{} storage buffers, at most {MAX_STORAGE_BUFFERS}", storage.len()));
+    let buffers = storage.iter().filter(|(_, access)| *access != Access::Uniform).count();
+    if buffers > MAX_STORAGE_BUFFERS {
+        wrong.push(format!("{buffers} storage buffers, at most {MAX_STORAGE_BUFFERS}"));
     }
     if workgroup_bytes > MAX_WORKGROUP_BYTES {
         wrong.push(format!("{workgroup_bytes} bytes of workgroup memory, at most {MAX_WORKGROUP_BYTES}"));

@@ -77,7 +77,7 @@ pub async fn bisect(
         gpu.run_step(gpu_plan, index)?;
         let mut written = 0;
         for (binding, (bind, access)) in step.bindings.iter().zip(&access).enumerate() {
-            if *access == Access::Read {
+            if *access != Access::ReadWrite {
                 continue;
             }
             let expected = cpu.read(bind.buffer, bind.offset, bind.bytes).await?;

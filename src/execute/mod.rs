@@ -130,8 +130,8 @@ pub fn check_step(step: &Step, access: &[Access], caps: &Caps, len_of: &dyn Fn(B
         }
         for (j, (other, other_usage)) in step.bindings.iter().zip(access).enumerate().take(i) {
             let overlap = bind.offset < other.offset + other.bytes && other.offset < bind.offset + bind.bytes;
-            let both_write = *usage == Access::ReadWrite && *other_usage == Access::ReadWrite;
-            if bind.buffer == other.buffer && (usage != other_usage || (both_write && overlap)) {
+            let (writes, other_writes) = (*usage == Access::ReadWrite, *other_usage == Access::ReadWrite);
+            if bind.buffer == other.buffer && (writes != other_writes || (writes && overlap)) {
                 return Err(wrong(format!("bindings {} and {} share a buffer that is written", j + 1, i + 1)));
             }
         }

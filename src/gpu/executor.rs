@@ -9,6 +9,8 @@ use crate::kernels::{Access, Bind, BufferId, Caps, Step};
 
 /// Bytes per binding that `warm_up` binds.
 const DUMMY_BYTES: u64 = 256;
+/// Every adapter allows it: arrays in uniform bindings have a fixed length, which must be bound.
+const MAX_UNIFORM_BYTES: u64 = 64 << 10;
 
 impl Gpu {
     fn check_grid(&self, step: &Step) -> Result<()> {
@@ -42,7 +44,7 @@ impl Gpu {
         let [read, write] = match self.dummies {
             Some(dummies) => dummies,
             None => {
-                let read = self.create_buffer("warm-up, read", DUMMY_BYTES, BufferUse::Scratch)?;
+                let read = self.create_buffer("warm-up, read", MAX_UNIFORM_BYTES, BufferUse::Scratch)?;
                 let write = self.create_buffer("warm-up, written", 16 * DUMMY_BYTES, BufferUse::Scratch)?;
                 *self.dummies.insert([read, write])
             }
@@ -51,6 +53,7 @@ impl Gpu {
             let access = step.kernel.access(&step.variant);
             let bind = |(i, access): (usize, &Access)| match access {
                 Access::Read => Bind { buffer: read, offset: 0, bytes: DUMMY_BYTES },
+                Access::Uniform => Bind { buffer: read, offset: 0, bytes: MAX_UNIFORM_BYTES },
                 Access::ReadWrite => Bind { buffer: write, offset: i as u64 * DUMMY_BYTES, bytes: DUMMY_BYTES },
             };
             let bindings = access.iter().enumerate().map(bind).collect();
@@ -81,7 +84,10 @@ impl Executor for Gpu {
         let buffer = self.context.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes,
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::UNIFORM
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
         // Natively an error is known by now; on the web it comes with the next flush.

@@ -62,8 +62,12 @@ impl Pipelines {
         };
         let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
         for (binding, access) in (1..).zip(access) {
-            let read_only = *access == Access::Read;
-            entries.push(entry(binding, wgpu::BufferBindingType::Storage { read_only }));
+            let ty = match access {
+                Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+                Access::Uniform => wgpu::BufferBindingType::Uniform,
+            };
+            entries.push(entry(binding, ty));
         }
         let bindings =
             device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });

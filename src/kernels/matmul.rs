@@ -93,7 +93,7 @@ impl Tile {
 pub fn step(caps: &Caps, label: &str, args: &Args<'_>) -> Step {
     let (layout, cols, rows) = (args.matrix.layout, args.matrix.cols, args.part.rows);
     assert!(
-        args.x_stride % 32 == 0 && args.x_stride >= cols,
+        args.x_stride.is_multiple_of(32) && args.x_stride >= cols,
         "matmul needs a row stride of x in 32s and of at least {cols}, not {}",
         args.x_stride
     );

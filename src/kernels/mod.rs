@@ -10,6 +10,7 @@ use crate::weights::Layout;
 
 pub mod attention_decode;
 pub mod attention_prefill;
+pub mod bandwidth;
 pub mod common;
 pub mod embed;
 mod fixture;
@@ -113,13 +114,15 @@ pub struct Bind {
     pub bytes: u64,
 }
 
-/// How a shader uses a storage binding.
+/// How a shader uses a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
     /// `var<storage, read>`
     Read,
     /// `var<storage, read_write>`
     ReadWrite,
+    /// `var<uniform>`: for small inputs of kernels that would need more than 8 storage buffers. At most 64 KiB.
+    Uniform,
 }
 
 /// Everything that changes the text of a shader: pipeline cache key, source of the defines, printed name.
@@ -298,6 +301,7 @@ pub static ALL: &[&dyn Kernel] = &[
     &glu::Glu,
     &sample_reduce::SampleReduce,
     &sample::Sample,
+    &bandwidth::Bandwidth,
 ];
 
 /// A contiguous range of rows of a weight matrix, in one pair of buffers (see `weights` for the words).

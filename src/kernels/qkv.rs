@@ -1,9 +1,10 @@
-//! NOTE TO THE WRITER OF THE MAT-VEC KERNELS: qkv (rs + wgsl) has been taken by the lead (with your lib/rows and lib/lanes).
-//! Do not write it. Commit and merge matvec + embed NOW, then write gate_up.
 //! One decode token: RMSNorm + stacked q, k, v projection + bias + rope + write of k and v into the cache.
 
-use super::{Access, Case, Kernel, Slot, Variant};
+use super::common::{self, Teams, WeightParams};
+use super::fixture::pack_f16;
+use super::{Access, Case, Kernel, OutputKind, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, KvType, Matrix, Step};
+use crate::weights::Layout;
 
 /// What to do. The matrix stacks the rows [q; k; v] of which any may be absent (0 rows): when the three have different
 /// layouts, the planner makes two or three steps. The matrix has one part.
@@ -26,13 +27,13 @@ pub struct Args<'a> {
     pub norm_weight: Bind,
     /// rms_norm_eps
     pub eps: f32,
-    /// f32 [matrix.rows], or None.
+    /// f32 [matrix.rows], or None; at most [`MAX_BIAS_ROWS`] rows (a uniform binding, as `state` is).
     pub bias: Option<Bind>,
     /// f32 [capacity, n_rot/2, 2]: cos, sin.
     pub rope: Bind,
     /// `StepState`: position = row of `rope` and of the caches.
     pub state: Bind,
-    /// f32 [q_heads*head_dim]
+    /// f32 [q_heads*head_dim]; the three outputs are distinct buffers even where one of them gets no rows.
     pub q_out: Bind,
     /// [capacity, k_heads*head_dim] of `kv_type`
     pub k_cache: Bind,
@@ -42,9 +43,82 @@ pub struct Args<'a> {
     pub kv_type: KvType,
 }
 
+/// As in the shader.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    weights: WeightParams,
+    cols: u32,
+    q_heads: u32,
+    k_heads: u32,
+    v_heads: u32,
+    eps: f32,
+}
+
+/// The most rows with a bias: 64 KiB of uniform binding.
+pub const MAX_BIAS_ROWS: u32 = 16_384;
+
+/// Threads that compute a head: 4 rows each, or 2 and their partners where halves of rotary pairs share no words.
+fn teams_per_head(args: &Args<'_>) -> u32 {
+    args.head_dim / if args.n_rot % 4 == 2 { 2 } else { 4 }
+}
+
 /// Builds the step.
-pub fn step(_caps: &Caps, _label: &str, _args: &Args<'_>) -> Step {
-    todo!()
+pub fn step(caps: &Caps, label: &str, args: &Args<'_>) -> Step {
+    let chunks = args.matrix.layout.row_code_words(args.matrix.cols) / 4;
+    let heads = args.q_heads + args.k_heads + args.v_heads;
+    step_with(caps, label, args, Teams::select(chunks, heads * teams_per_head(args)))
+}
+
+/// Builds the step with a given work distribution (tests, tuning).
+pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, teams: Teams) -> Step {
+    let matrix = args.matrix;
+    let heads = args.q_heads + args.k_heads + args.v_heads;
+    assert!(
+        args.head_dim % 4 == 0 && args.n_rot % 2 == 0 && args.n_rot <= args.head_dim,
+        "{label}: qkv needs head_dim {} in fours and n_rot {} even and no larger",
+        args.head_dim,
+        args.n_rot
+    );
+    assert!(args.bias.is_none() || matrix.rows <= MAX_BIAS_ROWS, "{label}: {} rows with a bias", matrix.rows);
+    let params = Params {
+        weights: WeightParams::new(matrix.layout, matrix.rows, matrix.cols),
+        cols: matrix.cols,
+        q_heads: args.q_heads,
+        k_heads: args.k_heads,
+        v_heads: args.v_heads,
+        eps: args.eps,
+    };
+    let variant = common::variant("qkv", caps, matrix.layout)
+        .flag("NORM", true)
+        .flag("BIAS", args.bias.is_some())
+        .flag("ODD_HALF", args.n_rot % 4 == 2)
+        .flag("KV_F32", args.kv_type == KvType::F32);
+    let mut variant = teams.define(variant).constant("HEAD_DIM", args.head_dim).constant("N_ROT", args.n_rot);
+    if args.bias.is_some() {
+        variant = variant.constant("BIAS_QUADS", heads * args.head_dim / 4);
+    }
+    let part = &matrix.parts[0];
+    let mut bindings = vec![
+        part.codes,
+        part.meta,
+        args.x,
+        args.norm_weight,
+        args.rope,
+        args.state,
+        args.q_out,
+        args.k_cache,
+        args.v_cache,
+    ];
+    bindings.extend(args.bias);
+    Step {
+        kernel: &Qkv,
+        label: label.to_string(),
+        variant,
+        params: bytemuck::bytes_of(&params).to_vec(),
+        bindings,
+        grid: common::fold_grid((heads * teams_per_head(args)).div_ceil(teams.groups)),
+    }
 }
 
 /// The kernel.
@@ -54,16 +128,174 @@ impl Kernel for Qkv {
     fn stem(&self) -> &'static str {
         "qkv"
     }
-    fn access(&self, _variant: &Variant) -> Vec<Access> {
-        todo!()
+
+    fn access(&self, variant: &Variant) -> Vec<Access> {
+        use Access::{Read, ReadWrite, Uniform};
+        let mut access = vec![Read, Read, Read, Read, Read, Uniform, ReadWrite, ReadWrite, ReadWrite];
+        if variant.has("BIAS") {
+            access.push(Uniform);
+        }
+        access
     }
+
     fn params_bytes(&self) -> usize {
-        todo!()
+        size_of::<Params>()
     }
-    fn reference(&self, _variant: &Variant, _params: &[u8], _io: &mut [Slot<'_>]) {
-        todo!()
+
+    fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
+        let p: Params = bytemuck::pod_read_unaligned(params);
+        let layout = variant.layout.expect("qkv has a layout");
+        let (dim, half) = (variant.get("HEAD_DIM") as usize, variant.get("N_ROT") as usize / 2);
+        let position = StepState::from_words(io[5].words()).position as usize;
+        let cols = p.cols as usize;
+        let n = reference::rms_norm(&io[2].f32s()[..cols], &io[3].f32s()[..cols], p.eps);
+        let rows = (p.q_heads + p.k_heads + p.v_heads) * dim as u32;
+        let mut y: Vec<f64> = (0..rows)
+            .map(|r| reference::dot(&reference::row(layout, io[0].words(), io[1].words(), rows, p.cols, r), &n))
+            .collect();
+        if variant.has("BIAS") {
+            for (y, bias) in y.iter_mut().zip(io[9].f32s()) {
+                *y += f64::from(*bias);
+            }
+        }
+        let (q_cols, k_cols) = (p.q_heads as usize * dim, p.k_heads as usize * dim);
+        for head in y[..q_cols + k_cols].chunks_exact_mut(dim) {
+            for i in 0..half {
+                let turn = &io[4].f32s()[2 * (position * half + i)..];
+                let (cos, sin) = (f64::from(turn[0]), f64::from(turn[1]));
+                let (a, b) = (head[i], head[i + half]);
+                head[i] = a * cos - b * sin;
+                head[i + half] = b * cos + a * sin;
+            }
+        }
+        let (q, kv) = y.split_at(q_cols);
+        let (k, v) = kv.split_at(k_cols);
+        for (out, value) in io[6].f32s_mut().iter_mut().zip(q) {
+            *out = *value as f32;
+        }
+        for (slot, values) in [(7, k), (8, v)] {
+            let start = position * values.len();
+            if variant.has("KV_F32") {
+                for (out, value) in io[slot].f32s_mut()[start..].iter_mut().zip(values) {
+                    *out = *value as f32;
+                }
+            } else {
+                for (out, pair) in io[slot].words_mut()[start / 2..].iter_mut().zip(values.chunks_exact(2)) {
+                    *out = pack_f16(pair[0], pair[1]);
+                }
+            }
+        }
     }
-    fn cases(&self, _caps: &super::Caps) -> Vec<Case> {
-        todo!()
+
+    fn cases(&self, caps: &Caps) -> Vec<Case> {
+        let mut cases = Vec::new();
+        let base = Shape::default();
+        for &layout in common::test_layouts(caps) {
+            let [tiny, odd, real] = common::test_cols(layout);
+            cases.push(Shape { layout, cols: tiny, ..base }.case(caps));
+            cases.push(Shape { layout, cols: odd, bias: true, kv_type: KvType::F32, ..base }.case(caps));
+            cases.push(Shape { layout, cols: real, heads: [3, 1, 1], head_dim: 64, n_rot: 64, ..base }.case(caps));
+        }
+        // Rotations: none, partial, halves of an odd length, the longest head; absent q, k or v.
+        for (heads, head_dim, n_rot) in [
+            ([2, 1, 1], 16, 0),
+            ([2, 1, 1], 80, 32),
+            ([3, 2, 2], 12, 6),
+            ([1, 1, 1], 20, 18),
+            ([1, 1, 1], 256, 256),
+            ([0, 2, 2], 8, 8),
+            ([3, 0, 1], 12, 12),
+            ([2, 1, 0], 12, 10),
+            ([0, 0, 2], 20, 4),
+        ] {
+            for (kv_type, bias) in [(KvType::F16, true), (KvType::F32, false)] {
+                let layout = Layout::Ga4Sym;
+                let shape = Shape { layout, cols: 96, heads, head_dim, n_rot, kv_type, bias, ..base };
+                cases.push(shape.case(caps));
+            }
+        }
+        for (lanes, groups) in [(8, 8), (16, 4), (32, 2), (64, 1)] {
+            let teams = Some(Teams { lanes, groups });
+            cases.push(Shape { layout: Layout::Ga8Sym, cols: 320, teams, ..base }.case(caps));
+        }
+        cases
+    }
+}
+
+/// f32 sums of K products in any order and a rotation, against f64; normalised activations times spiky weights have a
+/// root mean square of up to 15.
+const ATOL: f32 = 5e-5;
+
+/// One test case.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    layout: Layout,
+    cols: u32,
+    /// q, k, v
+    heads: [u32; 3],
+    head_dim: u32,
+    n_rot: u32,
+    bias: bool,
+    kv_type: KvType,
+    teams: Option<Teams>,
+}
+
+impl Default for Shape {
+    fn default() -> Shape {
+        Shape {
+            layout: Layout::F32,
+            cols: 32,
+            heads: [3, 2, 2],
+            head_dim: 8,
+            n_rot: 8,
+            bias: false,
+            kv_type: KvType::F16,
+            teams: None,
+        }
+    }
+}
+
+impl Shape {
+    fn case(self, caps: &Caps) -> Case {
+        let (position, capacity) = (5, 7);
+        let mut b = common::CaseBuffers::default();
+        let rows = self.heads.iter().sum::<u32>() * self.head_dim;
+        let matrix = b.matrix(self.layout, rows, self.cols, rows, 1);
+        let turns: Vec<f32> = (0..capacity * self.n_rot / 2)
+            .map(|i| f64::from(i) * 0.37)
+            .flat_map(|angle| [angle.cos() as f32, angle.sin() as f32])
+            .collect();
+        let mut biases = common::spiky(rows as usize, 4);
+        biases[rows as usize - 1] = -1e5; // v (or k) beyond f16
+        let per_word = if self.kv_type == KvType::F16 { 2 } else { 1 };
+        let cache_words = |heads: u32| (capacity * heads * self.head_dim / per_word) as usize;
+        let args = Args {
+            matrix: &matrix,
+            q_heads: self.heads[0],
+            k_heads: self.heads[1],
+            v_heads: self.heads[2],
+            head_dim: self.head_dim,
+            n_rot: self.n_rot,
+            x: b.f32s(&common::spiky_rows(1, self.cols, common::stride(self.cols), 2)),
+            norm_weight: b.f32s(&common::spiky(self.cols as usize, 3)),
+            eps: 1e-5,
+            bias: self.bias.then(|| b.f32s(&biases)),
+            rope: b.f32s(&turns),
+            state: b.state(position, 1),
+            q_out: b.output((self.heads[0] * self.head_dim) as usize),
+            k_cache: b.output(cache_words(self.heads[1])),
+            v_cache: b.output(cache_words(self.heads[2])),
+            kv_type: self.kv_type,
+        };
+        // WGSL leaves the direction of rounding to f16 open: one unit in the last of 11 bits.
+        let (output, rtol) = match self.kv_type {
+            KvType::F16 => (OutputKind::F32ThenF16, 1.05e-3),
+            KvType::F32 => (OutputKind::F32, 2e-6),
+        };
+        let step = match self.teams {
+            Some(teams) => step_with(caps, "case", &args, teams),
+            None => step(caps, "case", &args),
+        };
+        Case { step, buffers: b.words, atol: ATOL, rtol, output }
     }
 }

@@ -10,6 +10,7 @@ mod gguf_config;
 pub mod load;
 pub mod open;
 mod placer;
+pub mod plan;
 pub mod rope;
 pub mod spec;
 pub mod upload;

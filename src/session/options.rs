@@ -1,13 +1,6 @@
-//! A loaded model and what one does with it: prompt -> prefill -> decode -> pieces of text.
-//!
-//! One KV cache per model, holding the tokens of the last call; a new prompt prefills only what differs from it, so a
-//! growing conversation costs its new tokens alone and several sessions share one model. No wgpu types here.
+//! What callers choose and what they get back.
 
-use crate::error::Result;
-use crate::execute::Executor;
-use crate::formats::source::Files;
 use crate::kernels::KvType;
-use std::rc::Rc;
 
 /// How to load.
 #[derive(Debug, Clone)]
@@ -116,74 +109,4 @@ pub struct Usage {
     pub prefill_tokens_per_s: f64,
     /// Generated tokens per second after the first.
     pub decode_tokens_per_s: f64,
-}
-
-/// A loaded model on a device.
-pub struct Model {
-    _private: (),
-}
-
-impl Model {
-    /// Loads a model. `files` names a GGUF or a directory; `progress` is called after every slice.
-    pub async fn load(
-        _files: Rc<dyn Files>,
-        _executor: Box<dyn Executor>,
-        _options: LoadOptions,
-        _progress: &mut dyn FnMut(Progress),
-    ) -> Result<Model> {
-        todo!()
-    }
-
-    /// Token ids of a text, with BOS where the tokenizer adds it when `add_special`.
-    pub fn tokenize(&self, _text: &str, _add_special: bool) -> Result<Vec<u32>> {
-        todo!()
-    }
-
-    /// Token ids of a conversation: an array of `{role, content, ...}`, and tools or null, through the chat template.
-    pub fn tokenize_chat(&self, _messages: &serde_json::Value, _tools: &serde_json::Value) -> Result<Vec<u32>> {
-        todo!()
-    }
-
-    /// Whether the model came with a chat template.
-    pub fn has_chat_template(&self) -> bool {
-        todo!()
-    }
-
-    /// Text of token ids.
-    pub fn detokenize(&self, _ids: &[u32], _skip_special: bool) -> Result<String> {
-        todo!()
-    }
-
-    /// Starts a reply: prefills what the cache lacks. A reply that was under way is dropped.
-    pub async fn begin(&mut self, _ids: &[u32], _options: &GenerateOptions) -> Result<()> {
-        todo!()
-    }
-
-    /// The next piece of the reply; None at its end.
-    pub async fn next(&mut self) -> Result<Option<Piece>> {
-        todo!()
-    }
-
-    /// What the last reply cost; None while it goes on.
-    pub fn usage(&self) -> Option<Usage> {
-        todo!()
-    }
-
-    /// A flag that makes the running `begin`, `next` or `logits` fail with `aborted` at the next chance.
-    /// `begin` clears it.
-    pub fn cancel_flag(&self) -> Rc<std::cell::Cell<bool>> {
-        todo!()
-    }
-
-    /// Logits `[ids.len(), vocab_size]` of a fresh context: one prefill in chunks of `chunk` tokens (None = the
-    /// largest bucket; 1 = decode plan one by one).
-    pub async fn logits(&mut self, _ids: &[u32], _chunk: Option<u32>) -> Result<Vec<f32>> {
-        todo!()
-    }
-
-    /// Facts and counters as JSON: adapter, tier, spec, context_length, gpu_bytes, weight_bytes_per_token,
-    /// dispatches_per_token and so on.
-    pub fn stats(&self) -> serde_json::Value {
-        todo!()
-    }
 }

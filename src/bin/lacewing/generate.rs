@@ -1,0 +1,121 @@
+//! `lacewing generate`
+
+use super::open::ModelArgs;
+use lacewing::session::GenerateOptions;
+use lacewing::{Error, Result};
+use std::io::Write;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Model path or URL.
+    model: String,
+    /// Plain text to continue.
+    #[arg(long, conflicts_with = "chat")]
+    prompt: Option<String>,
+    /// One user message, through the model's chat template.
+    #[arg(long)]
+    chat: Option<String>,
+    /// System message of the chat.
+    #[arg(long, requires = "chat")]
+    system: Option<String>,
+    /// Most tokens to generate.
+    #[arg(long)]
+    max_tokens: Option<u32>,
+    /// 0 = greedy; by default the model's generation_config, else 0.
+    #[arg(long)]
+    temperature: Option<f32>,
+    /// Keep the k most likely tokens; 0 = all.
+    #[arg(long)]
+    top_k: Option<u32>,
+    /// Keep the most likely tokens up to this probability.
+    #[arg(long)]
+    top_p: Option<f32>,
+    /// Keep tokens with at least this share of the largest probability.
+    #[arg(long)]
+    min_p: Option<f32>,
+    /// Penalty on tokens already seen; 1 = off.
+    #[arg(long)]
+    repetition_penalty: Option<f32>,
+    /// Seed of the draws; random by default.
+    #[arg(long)]
+    seed: Option<u32>,
+    /// Text that ends the reply; may be given several times.
+    #[arg(long)]
+    stop: Vec<String>,
+    /// Do not stop at end-of-text tokens.
+    #[arg(long)]
+    ignore_eos: bool,
+    /// Print one JSON object {text, ids, finish_reason, usage, stats} at the end instead of streaming.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model_args: ModelArgs,
+}
+
+pub async fn run(args: Args) -> Result<()> {
+    if args.prompt.is_none() && args.chat.is_none() {
+        return Err(Error::BadRequest("give --prompt TEXT or --chat TEXT".into()));
+    }
+    let options = GenerateOptions {
+        max_tokens: args.max_tokens,
+        temperature: args.temperature,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        min_p: args.min_p,
+        repetition_penalty: args.repetition_penalty,
+        stop: args.stop.clone(),
+        seed: args.seed,
+        ignore_eos: args.ignore_eos,
+    };
+    let mut model = args.model_args.load(&args.model).await?;
+    let ids = match (&args.prompt, &args.chat) {
+        (Some(text), _) => model.tokenize(text, true)?,
+        (None, Some(text)) => {
+            let mut messages = Vec::new();
+            if let Some(system) = &args.system {
+                messages.push(serde_json::json!({"role": "system", "content": system}));
+            }
+            messages.push(serde_json::json!({"role": "user", "content": text}));
+            model.tokenize_chat(&messages.into(), &serde_json::Value::Null)?
+        }
+        (None, None) => unreachable!("checked above"),
+    };
+    model.begin(&ids, &options).await?;
+    let (mut text, mut new_ids) = (String::new(), Vec::new());
+    while let Some(piece) = model.next().await? {
+        text += &piece.text;
+        new_ids.extend(piece.ids);
+        if !args.json {
+            print!("{}", piece.text);
+            let _ = std::io::stdout().flush();
+        }
+    }
+    let usage = model.usage().expect("the reply has ended");
+    if args.json {
+        let usage_json = serde_json::json!({
+            "prompt_tokens": usage.prompt_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        });
+        let mut stats = model.stats();
+        stats["time_to_first_token_ms"] = (usage.time_to_first_token_s * 1e3).into();
+        stats["prefill_tokens_per_s"] = usage.prefill_tokens_per_s.into();
+        stats["decode_tokens_per_s"] = usage.decode_tokens_per_s.into();
+        let finish_reason = usage.finish_reason;
+        let report = serde_json::json!({
+            "text": text, "ids": new_ids, "finish_reason": finish_reason, "usage": usage_json, "stats": stats,
+        });
+        println!("{}", serde_json::to_string_pretty(&report).expect("JSON of plain values"));
+    } else {
+        println!();
+        eprintln!(
+            "{} tokens, {:.1} tokens/s (prompt: {} tokens, first token after {:.0} ms)",
+            usage.completion_tokens,
+            usage.decode_tokens_per_s,
+            usage.prompt_tokens,
+            usage.time_to_first_token_s * 1e3
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! The `lacewing` command: `generate`, `logits`, `inspect`, `bench`. `MODEL` is a .gguf path or URL, or a directory or
+//! base URL with config.json.
+
+mod bench;
+mod generate;
+mod heap;
+mod kernel_bench;
+mod logits;
+mod open;
+mod synthetic;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static HEAP: heap::Counting = heap::Counting;
+
+#[derive(Parser)]
+#[command(name = "lacewing", version, about = "Runs language models privately through WebGPU")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Generate text from a prompt or one chat turn.
+    Generate(generate::Args),
+    /// Write the logits of every position of a list of token ids.
+    Logits(logits::Args),
+    /// Print what a model is, how it lies on the device and what a token costs, without loading weights.
+    Inspect(InspectArgs),
+    /// Measure loading, prefill and decode, or one kernel.
+    Bench(bench::Args),
+}
+
+#[derive(clap::Args)]
+struct InspectArgs {
+    /// Model path or URL.
+    model: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> std::process::ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,wgpu_core=error,wgpu_hal=off,naga=error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    let result = pollster::block_on(async {
+        match Cli::parse().command {
+            Command::Generate(args) => generate::run(args).await,
+            Command::Logits(args) => logits::run(args).await,
+            Command::Inspect(args) => inspect(args).await,
+            Command::Bench(args) => bench::run(args).await,
+        }
+    });
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error[{}]: {e}", e.code());
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+async fn inspect(args: InspectArgs) -> lacewing::Result<()> {
+    let files = lacewing::formats::source::open_files(&args.model)?;
+    let report = lacewing::inspect::inspect(&*files).await?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report).expect("JSON of plain values"));
+    } else {
+        print!("{}", lacewing::inspect::text(&report));
+    }
+    Ok(())
+}

@@ -1,0 +1,509 @@
+//! (spec, weights, buffers, bucket) -> the list of steps of one forward pass. The whole model reads here.
+
+use super::load::{GateUp, LayerWeights, Linear, Weights};
+use super::spec::{LayerSpec, ModelSpec};
+use crate::cache::KvCache;
+use crate::error::Result;
+use crate::execute::{BufferUse, Executor};
+use crate::kernels::{
+    Bind, Caps, Matrix, Step, attention_decode, attention_prefill, embed, gate_up, glu, matmul, matvec, qkv, rms_norm,
+    rope_kv, sample, sample_reduce,
+};
+use crate::weights::UNIT;
+
+/// Largest number of tokens in one pass of prefill: long enough to be bound by arithmetic on a discrete GPU, short
+/// enough to stay far below watchdogs and to leave an abort a chance.
+pub const MAX_CHUNK: u32 = 256;
+
+/// Tokens per pass for which plans are made. One more plan costs bind groups, not weights.
+pub const BUCKETS: &[u32] = &[1, 2, 4, 8, 32, MAX_CHUNK];
+
+/// Most splits of the keys in decode attention.
+const MAX_SPLITS: u32 = 16;
+
+/// Words of the ring of drawn ids.
+const RING: u32 = 64;
+
+/// The smallest bucket that holds `n_tokens` (at most [`MAX_CHUNK`]).
+pub fn bucket(n_tokens: u32) -> u32 {
+    *BUCKETS.iter().find(|b| **b >= n_tokens).unwrap_or(&MAX_CHUNK)
+}
+
+/// What comes out of a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Output {
+    /// Only the KV cache (all chunks of a prompt but the last).
+    Nothing,
+    /// The next token, drawn from the last position.
+    Token,
+    /// Logits of every position in [`Buffers::logits`].
+    AllLogits,
+}
+
+/// Activations, state and outputs, shared by all plans of a model.
+#[derive(Debug, Clone)]
+pub struct Buffers {
+    /// u32 `[MAX_CHUNK]`
+    pub ids: Bind,
+    /// [`crate::kernels::StepState`]
+    pub state: Bind,
+    /// [`sample_reduce::Sampling`]
+    pub sampling: Bind,
+    /// u32 `[vocab_size]`
+    pub seen: Bind,
+    /// f32 `[logit_rows, vocab_size]`
+    pub logits: Bind,
+    /// Rows of `logits`.
+    pub logit_rows: u32,
+    /// Tokens that fit in the activations.
+    pub max_tokens: u32,
+    x: Bind,
+    normed: Bind,
+    qkv: Bind,
+    attended: Bind,
+    gate_up: Bind,
+    activated: Bind,
+    partials: Bind,
+    stats: Bind,
+    chunks: Bind,
+    ring: Bind,
+    widths: Widths,
+}
+
+/// Row strides of the activations in elements: the widest layer, padded to whole units so that a shader may read a
+/// unit past the last column.
+#[derive(Debug, Clone, Copy)]
+struct Widths {
+    model: u32,
+    qkv: u32,
+    attended: u32,
+    gate_up: u32,
+    ff: u32,
+}
+
+impl Widths {
+    fn of(spec: &ModelSpec) -> Widths {
+        let widest =
+            |f: &dyn Fn(&LayerSpec) -> u32| spec.layers.iter().map(f).max().unwrap_or(0).max(1).next_multiple_of(UNIT);
+        Widths {
+            model: spec.d_model.next_multiple_of(UNIT),
+            qkv: widest(&|l| (l.n_heads + 2 * l.n_kv_heads) * l.head_dim),
+            attended: widest(&|l| l.n_heads * l.head_dim),
+            gate_up: widest(&|l| 2 * l.d_ff),
+            ff: widest(&|l| l.d_ff),
+        }
+    }
+}
+
+impl Buffers {
+    /// Allocates for passes of up to `max_tokens` tokens, logits of up to `logit_rows` positions.
+    pub fn new(spec: &ModelSpec, max_tokens: u32, executor: &mut dyn Executor) -> Result<Buffers> {
+        let w = Widths::of(spec);
+        let mut make = |label: &str, words: u32, usage| {
+            let bytes = (u64::from(words) * 4).next_multiple_of(16);
+            let buffer = executor.create_buffer(label, bytes, usage)?;
+            Ok(Bind { buffer, offset: 0, bytes })
+        };
+        let heads = spec.layers.iter().map(|l| l.n_heads).max().unwrap_or(1);
+        let (scratch, state) = (BufferUse::Scratch, BufferUse::State);
+        Ok(Buffers {
+            ids: make("ids", MAX_CHUNK, state)?,
+            state: make("state", 8, state)?,
+            sampling: make("sampling", 8, state)?,
+            seen: make("seen", spec.vocab_size, state)?,
+            logits: make("logits", spec.vocab_size, scratch)?,
+            logit_rows: 1,
+            max_tokens,
+            x: make("x", max_tokens * w.model, scratch)?,
+            normed: make("normed", max_tokens * w.model, scratch)?,
+            qkv: make("qkv", max_tokens * w.qkv, scratch)?,
+            attended: make("attended", max_tokens * w.attended, scratch)?,
+            gate_up: make("gate_up", max_tokens * w.gate_up, scratch)?,
+            activated: make("activated", max_tokens * w.ff, scratch)?,
+            partials: make("partials", MAX_SPLITS * w.attended, scratch)?,
+            stats: make("stats", MAX_SPLITS * heads * 2, scratch)?,
+            chunks: make("chunks", spec.vocab_size.div_ceil(sample_reduce::CHUNK) * 4, scratch)?,
+            ring: make("ring", RING, state)?,
+            widths: w,
+        })
+    }
+
+    /// Replaces `logits` by a buffer of at least `rows` rows (plans that use it must be compiled anew).
+    /// True when it was replaced.
+    pub fn ensure_logit_rows(&mut self, rows: u32, vocab_size: u32, executor: &mut dyn Executor) -> Result<bool> {
+        if rows <= self.logit_rows {
+            return Ok(false);
+        }
+        let bytes = (u64::from(rows) * u64::from(vocab_size) * 4).next_multiple_of(16);
+        let buffer = executor.create_buffer("logits", bytes, BufferUse::Scratch)?;
+        executor.destroy_buffer(self.logits.buffer);
+        self.logits = Bind { buffer, offset: 0, bytes };
+        self.logit_rows = rows;
+        Ok(true)
+    }
+}
+
+/// Makes plans.
+pub struct Planner<'a> {
+    /// The model.
+    pub spec: &'a ModelSpec,
+    /// Where its weights are.
+    pub weights: &'a Weights,
+    /// Activations.
+    pub buffers: &'a Buffers,
+    /// KV cache and rope table.
+    pub cache: &'a KvCache,
+    /// What kernels may use.
+    pub caps: Caps,
+}
+
+impl Planner<'_> {
+    /// The steps of one pass over up to `n_tokens` (a bucket) tokens.
+    pub fn plan(&self, n_tokens: u32, output: Output) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let b = self.buffers;
+        for part in &self.weights.embed.parts {
+            let args = embed::Args {
+                table: &self.weights.embed,
+                part,
+                ids: b.ids,
+                state: b.state,
+                seen: b.seen,
+                out: b.x,
+                out_stride: b.widths.model,
+                scale: 1.0,
+                n_tokens,
+            };
+            steps.push(embed::step(&self.caps, "embed", &args));
+        }
+        for (i, (layer, weights)) in self.spec.layers.iter().zip(&self.weights.layers).enumerate() {
+            if n_tokens == 1 {
+                self.decode_layer(&mut steps, i, layer, weights);
+            } else {
+                self.prefill_layer(&mut steps, i, layer, weights, n_tokens);
+            }
+        }
+        match output {
+            Output::Nothing => {}
+            Output::Token => {
+                self.logits(&mut steps, true);
+                self.sample(&mut steps);
+            }
+            Output::AllLogits if n_tokens == 1 => self.logits(&mut steps, false),
+            Output::AllLogits => {
+                self.norm(&mut steps, "output.norm", self.weights.final_norm, n_tokens);
+                let x = matvec::Input::Plain { x: b.normed, stride: b.widths.model };
+                let linear = Linear { matrix: self.output_matrix().clone(), bias: None };
+                let to = Target { out: b.logits, stride: self.spec.vocab_size, column: 0, accumulate: false };
+                self.linear(&mut steps, "output", &linear, x, to, n_tokens);
+            }
+        }
+        steps
+    }
+
+    fn output_matrix(&self) -> &Matrix {
+        self.weights.output.as_ref().unwrap_or(&self.weights.embed)
+    }
+
+    /// Five dispatches when q, k, v and gate, up are stacked: qkv, attention, o_proj, gate_up, down.
+    fn decode_layer(&self, steps: &mut Vec<Step>, i: usize, layer: &LayerSpec, weights: &LayerWeights) {
+        let (b, kv) = (self.buffers, &self.cache.layers[i]);
+        let eps = self.spec.rms_norm_eps;
+        let fused = weights.qkv.iter().all(|p| p.bias.is_none() || p.matrix.rows <= qkv::MAX_BIAS_ROWS);
+        if !fused {
+            let normed = matvec::Input::Norm { x: b.x, stride: b.widths.model, weight: weights.attn_norm, eps };
+            self.unfused_qkv(steps, i, layer, weights, normed, 1);
+        }
+        for part in weights.qkv.iter().filter(|_| fused) {
+            let args = qkv::Args {
+                matrix: &part.matrix,
+                q_heads: part.q_heads,
+                k_heads: part.k_heads,
+                v_heads: part.v_heads,
+                head_dim: layer.head_dim,
+                n_rot: self.spec.rope.n_rot,
+                x: b.x,
+                norm_weight: weights.attn_norm,
+                eps,
+                bias: part.bias,
+                rope: self.cache.rope,
+                state: b.state,
+                q_out: b.qkv,
+                k_cache: kv.k,
+                v_cache: kv.v,
+                kv_type: self.cache.kv_type,
+            };
+            let name = [(part.q_heads, "q"), (part.k_heads, "k"), (part.v_heads, "v")];
+            let name: String = name.iter().filter(|(n, _)| *n > 0).map(|(_, s)| *s).collect();
+            steps.push(qkv::step(&self.caps, &format!("layer{i}.attn.{name}"), &args));
+        }
+        let n_splits = self.cache.context_length.div_ceil(64).clamp(1, MAX_SPLITS);
+        let args = attention_decode::Args {
+            q: b.qkv,
+            k_cache: kv.k,
+            v_cache: kv.v,
+            kv_type: self.cache.kv_type,
+            state: b.state,
+            partials: b.partials,
+            stats: b.stats,
+            n_heads: layer.n_heads,
+            n_kv_heads: layer.n_kv_heads,
+            head_dim: layer.head_dim,
+            scale: layer.attention_scale,
+            window: layer.window,
+            n_splits,
+        };
+        steps.push(attention_decode::step(&self.caps, &format!("layer{i}.attn.scores"), &args));
+        let merge = matvec::Input::Merge {
+            partials: b.partials,
+            stats: b.stats,
+            n_splits,
+            n_heads: layer.n_heads,
+            head_dim: layer.head_dim,
+            window: layer.window,
+        };
+        self.linear(steps, &format!("layer{i}.attn.o"), &weights.o, merge, self.residual(), 1);
+        let normed = || matvec::Input::Norm { x: b.x, stride: b.widths.model, weight: weights.ffn_norm, eps };
+        match &weights.gate_up {
+            GateUp::Fused(linear) => {
+                let args = gate_up::Args {
+                    matrix: &linear.matrix,
+                    x: b.x,
+                    norm_weight: weights.ffn_norm,
+                    eps,
+                    bias: linear.bias,
+                    activation: layer.activation,
+                    out: b.activated,
+                };
+                steps.push(gate_up::step(&self.caps, &format!("layer{i}.ffn.gate_up"), &args));
+            }
+            GateUp::Split { gate, up } => {
+                let to = |column| Target { out: b.gate_up, stride: b.widths.gate_up, column, accumulate: false };
+                self.linear(steps, &format!("layer{i}.ffn.gate"), gate, normed(), to(0), 1);
+                self.linear(steps, &format!("layer{i}.ffn.up"), up, normed(), to(layer.d_ff), 1);
+                self.glu(steps, i, layer, 1);
+            }
+        }
+        self.down(steps, i, weights, 1);
+    }
+
+    fn prefill_layer(&self, steps: &mut Vec<Step>, i: usize, layer: &LayerSpec, weights: &LayerWeights, n_tokens: u32) {
+        let (b, w, kv) = (self.buffers, self.buffers.widths, &self.cache.layers[i]);
+        self.norm(steps, &format!("layer{i}.attn.norm"), weights.attn_norm, n_tokens);
+        let plain = |x, stride| matvec::Input::Plain { x, stride };
+        self.unfused_qkv(steps, i, layer, weights, plain(b.normed, w.model), n_tokens);
+        let args = attention_prefill::Args {
+            q: b.qkv,
+            q_stride: w.qkv,
+            k_cache: kv.k,
+            v_cache: kv.v,
+            kv_type: self.cache.kv_type,
+            state: b.state,
+            out: b.attended,
+            out_stride: w.attended,
+            n_heads: layer.n_heads,
+            n_kv_heads: layer.n_kv_heads,
+            head_dim: layer.head_dim,
+            scale: layer.attention_scale,
+            window: layer.window,
+            n_tokens,
+        };
+        steps.push(attention_prefill::step(&self.caps, &format!("layer{i}.attn.scores"), &args));
+        let attended = plain(b.attended, w.attended);
+        self.linear(steps, &format!("layer{i}.attn.o"), &weights.o, attended, self.residual(), n_tokens);
+        self.norm(steps, &format!("layer{i}.ffn.norm"), weights.ffn_norm, n_tokens);
+        let to = |column| Target { out: b.gate_up, stride: w.gate_up, column, accumulate: false };
+        let normed = || plain(b.normed, w.model);
+        match &weights.gate_up {
+            GateUp::Fused(linear) => {
+                self.linear(steps, &format!("layer{i}.ffn.gate_up"), linear, normed(), to(0), n_tokens);
+            }
+            GateUp::Split { gate, up } => {
+                self.linear(steps, &format!("layer{i}.ffn.gate"), gate, normed(), to(0), n_tokens);
+                self.linear(steps, &format!("layer{i}.ffn.up"), up, normed(), to(layer.d_ff), n_tokens);
+            }
+        }
+        self.glu(steps, i, layer, n_tokens);
+        self.down(steps, i, weights, n_tokens);
+    }
+
+    /// Projections into one activation row each, then rope and the write to the cache.
+    fn unfused_qkv(
+        &self,
+        steps: &mut Vec<Step>,
+        i: usize,
+        layer: &LayerSpec,
+        weights: &LayerWeights,
+        input: matvec::Input,
+        n_tokens: u32,
+    ) {
+        let (b, kv, stride) = (self.buffers, &self.cache.layers[i], self.buffers.widths.qkv);
+        let mut column = 0;
+        for part in &weights.qkv {
+            let linear = Linear { matrix: part.matrix.clone(), bias: part.bias };
+            let to = Target { out: b.qkv, stride, column, accumulate: false };
+            self.linear(steps, &format!("layer{i}.attn.qkv"), &linear, input, to, n_tokens);
+            column += part.matrix.rows;
+        }
+        let args = rope_kv::Args {
+            qkv: b.qkv,
+            stride,
+            rope: self.cache.rope,
+            state: b.state,
+            k_cache: kv.k,
+            v_cache: kv.v,
+            kv_type: self.cache.kv_type,
+            n_heads: layer.n_heads,
+            n_kv_heads: layer.n_kv_heads,
+            head_dim: layer.head_dim,
+            n_rot: self.spec.rope.n_rot,
+            n_tokens,
+        };
+        steps.push(rope_kv::step(&self.caps, &format!("layer{i}.attn.rope_kv"), &args));
+    }
+
+    fn residual(&self) -> Target {
+        Target { out: self.buffers.x, stride: self.buffers.widths.model, column: 0, accumulate: true }
+    }
+
+    fn down(&self, steps: &mut Vec<Step>, i: usize, weights: &LayerWeights, n_tokens: u32) {
+        let b = self.buffers;
+        let x = matvec::Input::Plain { x: b.activated, stride: b.widths.ff };
+        self.linear(steps, &format!("layer{i}.ffn.down"), &weights.down, x, self.residual(), n_tokens);
+    }
+
+    fn glu(&self, steps: &mut Vec<Step>, i: usize, layer: &LayerSpec, n_tokens: u32) {
+        let b = self.buffers;
+        let args = glu::Args {
+            gate_up: b.gate_up,
+            in_stride: b.widths.gate_up,
+            out: b.activated,
+            out_stride: b.widths.ff,
+            state: b.state,
+            d_ff: layer.d_ff,
+            activation: layer.activation,
+            n_tokens,
+        };
+        steps.push(glu::step(&self.caps, &format!("layer{i}.ffn.glu"), &args));
+    }
+
+    fn norm(&self, steps: &mut Vec<Step>, label: &str, weight: Bind, n_tokens: u32) {
+        let b = self.buffers;
+        let args = rms_norm::Args {
+            x: b.x,
+            weight,
+            out: b.normed,
+            state: b.state,
+            d_model: self.spec.d_model,
+            stride: b.widths.model,
+            eps: self.spec.rms_norm_eps,
+            n_tokens,
+        };
+        steps.push(rms_norm::step(&self.caps, label, &args));
+    }
+
+    /// Logits of one position: the last of the pass, or the only one.
+    fn logits(&self, steps: &mut Vec<Step>, last_row: bool) {
+        let b = self.buffers;
+        let matrix = self.output_matrix();
+        for part in &matrix.parts {
+            let args = matvec::Args {
+                matrix,
+                part,
+                input: matvec::Input::Norm {
+                    x: b.x,
+                    stride: b.widths.model,
+                    weight: self.weights.final_norm,
+                    eps: self.spec.rms_norm_eps,
+                },
+                state: b.state,
+                bias: None,
+                accumulate: false,
+                out: b.logits,
+                out_stride: self.spec.vocab_size,
+                out_column: 0,
+                n_tokens: 1,
+                last_row,
+            };
+            steps.push(matvec::step(&self.caps, "output", &args));
+        }
+    }
+
+    fn sample(&self, steps: &mut Vec<Step>) {
+        let b = self.buffers;
+        let vocab_size = self.spec.vocab_size;
+        let args =
+            sample_reduce::Args { logits: b.logits, vocab_size, seen: b.seen, sampling: b.sampling, chunks: b.chunks };
+        steps.push(sample_reduce::step(&self.caps, "sample.reduce", &args));
+        let args = sample::Args {
+            logits: b.logits,
+            vocab_size,
+            chunks: b.chunks,
+            sampling: b.sampling,
+            state: b.state,
+            ids: b.ids,
+            seen: b.seen,
+            ring: b.ring,
+            ring_len: RING,
+        };
+        steps.push(sample::step(&self.caps, "sample", &args));
+    }
+
+    /// One dispatch per row part: mat-vec for up to eight tokens, GEMM beyond.
+    fn linear(
+        &self,
+        steps: &mut Vec<Step>,
+        label: &str,
+        linear: &Linear,
+        input: matvec::Input,
+        to: Target,
+        n_tokens: u32,
+    ) {
+        let state = self.buffers.state;
+        for part in &linear.matrix.parts {
+            if n_tokens <= 8 {
+                let args = matvec::Args {
+                    matrix: &linear.matrix,
+                    part,
+                    input,
+                    state,
+                    bias: linear.bias,
+                    accumulate: to.accumulate,
+                    out: to.out,
+                    out_stride: to.stride,
+                    out_column: to.column,
+                    n_tokens,
+                    last_row: false,
+                };
+                steps.push(matvec::step(&self.caps, label, &args));
+            } else {
+                let matvec::Input::Plain { x, stride } = input else {
+                    unreachable!("prologues exist in decode only");
+                };
+                let args = matmul::Args {
+                    matrix: &linear.matrix,
+                    part,
+                    x,
+                    x_stride: stride,
+                    state,
+                    bias: linear.bias,
+                    accumulate: to.accumulate,
+                    out: to.out,
+                    out_stride: to.stride,
+                    out_column: to.column,
+                    n_tokens,
+                };
+                steps.push(matmul::step(&self.caps, label, &args));
+            }
+        }
+    }
+}
+
+/// Where a linear layer writes.
+#[derive(Clone, Copy)]
+struct Target {
+    out: Bind,
+    stride: u32,
+    column: u32,
+    accumulate: bool,
+}

@@ -1,0 +1,356 @@
+//! A loaded model and what one does with it: prompt -> prefill -> decode -> pieces of text.
+//!
+//! One KV cache per model, holding the tokens of the last call; a new prompt prefills only what differs from it, so a
+//! growing conversation costs its new tokens alone and several sessions share one model. No wgpu types here.
+
+pub mod engine;
+mod options;
+mod reply;
+pub mod text;
+
+use crate::cache::KvCache;
+use crate::clock;
+use crate::decode::stop::StopTexts;
+use crate::error::{Error, Result};
+use crate::execute::Executor;
+use crate::formats::TensorFile;
+use crate::formats::source::Files;
+use crate::model::load;
+use crate::model::open::{self, GenerationDefaults};
+use crate::model::plan;
+use crate::model::spec::ModelSpec;
+use crate::text::stream::Detokenizer;
+use engine::Engine;
+pub use options::{FinishReason, GenerateOptions, LoadOptions, Piece, Progress, Usage};
+use reply::{Reply, Timing};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use text::Text;
+
+/// Context when the caller asks for none: enough for a long chat, small beside the weights.
+const DEFAULT_CONTEXT: u32 = 4096;
+
+/// A loaded model on a device.
+pub struct Model {
+    engine: Engine,
+    text: Text,
+    defaults: GenerationDefaults,
+    eos_ids: Vec<u32>,
+    depth: u32,
+    reply: Option<Reply>,
+    cancel: Rc<Cell<bool>>,
+    load_s: f64,
+}
+
+impl Model {
+    /// Loads a model. `files` names a GGUF or a directory; `progress` is called after every slice. A load is
+    /// aborted by a byte source that fails with `aborted`.
+    ///
+    /// Everything that can fail without weights (spec, missing tensors, tokenizer, template, pipelines) does so before
+    /// the first of them is read.
+    pub async fn load(
+        files: Rc<dyn Files>,
+        executor: Box<dyn Executor>,
+        options: LoadOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Model> {
+        let started = clock::seconds();
+        let opened = open::open(&*files).await?;
+        let text = Text::new(&opened)?;
+        let mut model =
+            Model::from_parts(opened.spec.clone(), &opened.tensors, text, executor, options, progress).await?;
+        model.defaults = opened.generation.clone();
+        model.eos_ids = opened.eos_ids.clone();
+        if let Ok(tokenizer) = model.text.tokenizer() {
+            model.eos_ids.extend(tokenizer.eos_ids());
+            model.eos_ids.sort_unstable();
+            model.eos_ids.dedup();
+        }
+        model.load_s = clock::seconds() - started;
+        Ok(model)
+    }
+
+    /// As [`Model::load`], from a spec and tensors that are open already (synthetic models).
+    pub async fn from_parts(
+        spec: ModelSpec,
+        tensors: &TensorFile,
+        text: Text,
+        mut executor: Box<dyn Executor>,
+        options: LoadOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Model> {
+        let started = clock::seconds();
+        let cancel = Rc::new(Cell::new(false));
+        let context_length = context_length(&spec, options.context_length)?;
+        let (weights, uploads) = load::place(&spec, tensors, &mut *executor)?;
+        let mut engine = Engine::new(executor, spec, weights, context_length, options.kv_type)?;
+        let total_bytes = load::read_bytes(tensors, &uploads);
+        let mut report = |downloaded_bytes, uploaded_bytes| {
+            progress(Progress { downloaded_bytes, uploaded_bytes, total_bytes });
+        };
+        load::upload(tensors, uploads, &mut *engine.executor, &mut report, &cancel).await?;
+        Ok(Model {
+            engine,
+            text,
+            defaults: GenerationDefaults::default(),
+            eos_ids: Vec::new(),
+            depth: options.depth.max(1),
+            reply: None,
+            cancel,
+            load_s: clock::seconds() - started,
+        })
+    }
+
+    /// Token ids of a text, with BOS where the tokenizer adds it when `add_special`.
+    pub fn tokenize(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
+        self.text.tokenizer()?.encode(text, add_special)
+    }
+
+    /// Token ids of a conversation: an array of `{role, content, ...}`, and tools or null, through the chat template.
+    pub fn tokenize_chat(&self, messages: &serde_json::Value, tools: &serde_json::Value) -> Result<Vec<u32>> {
+        self.text.chat(messages, tools)
+    }
+
+    /// Whether the model came with a chat template.
+    pub fn has_chat_template(&self) -> bool {
+        self.text.has_chat_template()
+    }
+
+    /// Text of token ids.
+    pub fn detokenize(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        self.text.tokenizer()?.decode(ids, skip_special)
+    }
+
+    /// Starts a reply: prefills what the cache lacks. A reply that was under way is dropped.
+    /// After an error the model can be used again.
+    pub async fn begin(&mut self, ids: &[u32], options: &GenerateOptions) -> Result<()> {
+        let started = clock::seconds();
+        self.cancel.set(false);
+        self.drop_reply().await?;
+        self.check_ids(ids)?;
+        let room = self.engine.cache.context_length - ids.len() as u32;
+        if room == 0 {
+            return Err(self.overflow(ids.len()));
+        }
+        let sampling = reply::sampling(options, &self.defaults)?;
+        // The last token is computed again even when cached: its logits are not.
+        let cached = self.engine.cache.common_prefix(ids).min(ids.len() - 1);
+        self.engine.truncate(cached);
+        self.engine.set_sampling(&sampling, ids)?;
+        let tokenizer = self.text.tokenizer().ok();
+        let mut reply = Reply {
+            pending: VecDeque::new(),
+            ready: None,
+            given: Vec::new(),
+            submitted: 0,
+            max_tokens: options.max_tokens.unwrap_or(u32::MAX).min(room),
+            eos_ids: if options.ignore_eos { Vec::new() } else { self.eos_ids.clone() },
+            detokenizer: tokenizer.map(Detokenizer::new),
+            stop: StopTexts::new(&options.stop),
+            finished: None,
+            timing: Timing {
+                prompt_tokens: ids.len() as u32,
+                cached_tokens: cached as u32,
+                started,
+                first_token: 0.0,
+                last_token: 0.0,
+            },
+        };
+        let token = self.engine.prefill(&ids[cached..], &self.cancel).await?;
+        reply.timing.first_token = clock::seconds();
+        reply.timing.last_token = reply.timing.first_token;
+        reply.ready = Some(token);
+        if reply.max_tokens == 0 {
+            reply.finished = Some(FinishReason::Length);
+        }
+        self.reply = Some(reply);
+        Ok(())
+    }
+
+    /// The next piece of the reply; None at its end.
+    pub async fn next(&mut self) -> Result<Option<Piece>> {
+        if self.reply.is_none() {
+            return Err(Error::BadRequest("no reply is under way: call begin() first".into()));
+        }
+        if self.cancel.get() {
+            self.drop_reply().await?;
+            return Err(engine::aborted());
+        }
+        match self.advance().await {
+            Ok(piece) => Ok(piece),
+            Err(e) => {
+                // What was in flight may or may not have run: forget its rows, keep the rest.
+                self.reply = None;
+                self.engine.truncate(self.engine.cache.ids.len());
+                Err(e)
+            }
+        }
+    }
+
+    async fn advance(&mut self) -> Result<Option<Piece>> {
+        let Some(reply) = &mut self.reply else { return Ok(None) };
+        if reply.finished.is_some() {
+            return Ok(None);
+        }
+        // Keep the device busy: submit ahead, up to `depth` steps, of which those past a stop are dropped.
+        let drawn = |r: &Reply| r.given.len() as u32 + u32::from(r.ready.is_some()) + r.pending.len() as u32;
+        while (reply.pending.len() as u32) < self.depth && drawn(reply) < reply.max_tokens && self.engine.has_room() {
+            reply.pending.push_back(self.engine.decode()?);
+            reply.submitted += 1;
+        }
+        let token = match reply.ready.take() {
+            Some(token) => token,
+            None => match reply.pending.pop_front() {
+                Some(future) => future.await?,
+                None => {
+                    reply.finished = Some(FinishReason::Length);
+                    return Ok(Some(finish_text(reply)?));
+                }
+            },
+        };
+        reply.timing.last_token = clock::seconds();
+        reply.given.push(token);
+        let mut piece = Piece { text: String::new(), ids: vec![token] };
+        if reply.eos_ids.contains(&token) {
+            reply.finished = Some(FinishReason::Stop);
+            piece.text = finish_text(reply)?.text;
+        } else {
+            if let Some(detokenizer) = &mut reply.detokenizer {
+                piece.text = reply.stop.push(&detokenizer.push(token)?);
+                if reply.stop.stopped() {
+                    reply.finished = Some(FinishReason::Stop);
+                }
+            }
+            if reply.finished.is_none() && reply.given.len() as u32 >= reply.max_tokens {
+                reply.finished = Some(FinishReason::Length);
+                piece.text += &finish_text(reply)?.text;
+            }
+        }
+        if self.reply.as_ref().is_some_and(|r| r.finished.is_some()) {
+            self.settle().await?;
+        }
+        Ok(Some(piece))
+    }
+
+    /// Waits for the steps in flight, adds the tokens that steps consumed to the cache and rewinds what is past them.
+    async fn settle(&mut self) -> Result<()> {
+        if let Some(reply) = &mut self.reply {
+            while let Some(future) = reply.pending.pop_front() {
+                future.await?;
+            }
+            // Step k consumed the k-th token given out; steps past a stop consumed tokens that nobody saw.
+            let consumed = reply.given.len().min(std::mem::take(&mut reply.submitted));
+            self.engine.cache.ids.extend_from_slice(&reply.given[..consumed]);
+        }
+        self.engine.truncate(self.engine.cache.ids.len());
+        Ok(())
+    }
+
+    async fn drop_reply(&mut self) -> Result<()> {
+        let result = self.settle().await;
+        self.reply = None;
+        result
+    }
+
+    fn check_ids(&self, ids: &[u32]) -> Result<()> {
+        if ids.is_empty() {
+            return Err(Error::BadRequest("the prompt is empty: give at least one token".into()));
+        }
+        if let Some(id) = ids.iter().find(|id| **id >= self.engine.spec.vocab_size) {
+            let vocab_size = self.engine.spec.vocab_size;
+            return Err(Error::BadRequest(format!("token id {id} is outside the vocabulary of {vocab_size} tokens")));
+        }
+        if ids.len() as u64 > u64::from(self.engine.cache.context_length) {
+            return Err(self.overflow(ids.len()));
+        }
+        Ok(())
+    }
+
+    fn overflow(&self, prompt: usize) -> Error {
+        let context = self.engine.cache.context_length;
+        Error::ContextOverflow(format!(
+            "the prompt has {prompt} tokens and the context holds {context}, reply included: shorten the prompt, or load \
+             the model with a larger contextLength (this model was made for {})",
+            self.engine.spec.context_length
+        ))
+    }
+
+    /// What the last reply cost; None while it goes on.
+    pub fn usage(&self) -> Option<Usage> {
+        self.reply.as_ref().and_then(Reply::usage)
+    }
+
+    /// A flag that makes the running `begin`, `next` or `logits` fail with `aborted` at the next chance.
+    /// `begin` and `logits` clear it.
+    pub fn cancel_flag(&self) -> Rc<Cell<bool>> {
+        self.cancel.clone()
+    }
+
+    /// Logits `[ids.len(), vocab_size]` of a fresh context: one prefill in chunks of `chunk` tokens (None = the
+    /// largest bucket; 1 = decode plan one by one).
+    pub async fn logits(&mut self, ids: &[u32], chunk: Option<u32>) -> Result<Vec<f32>> {
+        self.cancel.set(false);
+        self.drop_reply().await?;
+        self.check_ids(ids)?;
+        if chunk == Some(0) {
+            return Err(Error::BadRequest("a chunk has at least 1 token".into()));
+        }
+        self.engine.logits(ids, chunk.unwrap_or(plan::MAX_CHUNK), &self.cancel).await
+    }
+
+    /// Device state, for benchmarks and bisecting.
+    pub fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// Facts and counters as JSON; bytes are exact, taken from buffers and layouts.
+    pub fn stats(&self) -> serde_json::Value {
+        let e = &self.engine;
+        let counters = e.executor.counters();
+        let decode = e.steps(1, plan::Output::Token).len();
+        serde_json::json!({
+            "adapter": e.executor.adapter(),
+            "tier": e.executor.caps().tier().name(),
+            "arch": e.spec.arch,
+            "layers": e.spec.layers.len(),
+            "vocab_size": e.spec.vocab_size,
+            "context_length": e.cache.context_length,
+            "kv_capacity": e.cache.capacity,
+            "kv_tokens": e.cache.ids.len(),
+            "kv_bytes_per_token": KvCache::bytes_per_token(&e.spec, e.cache.kv_type),
+            "weight_bytes_per_token": e.weights.bytes_per_token(),
+            "dispatches_per_token": decode,
+            "load_s": self.load_s,
+            "gpu_bytes": counters.gpu_bytes,
+            "dispatches": counters.dispatches,
+            "submits": counters.submits,
+            "uploaded_bytes": counters.uploaded_bytes,
+            "readback_bytes": counters.readback_bytes,
+            "objects_created": counters.objects_created,
+        })
+    }
+}
+
+/// The text still held back at the end of a reply.
+fn finish_text(reply: &mut Reply) -> Result<Piece> {
+    let rest = match reply.detokenizer.take() {
+        Some(mut detokenizer) => detokenizer.finish()?,
+        None => String::new(),
+    };
+    let mut text = reply.stop.push(&rest);
+    text += &reply.stop.finish();
+    Ok(Piece { text, ids: Vec::new() })
+}
+
+fn context_length(spec: &ModelSpec, asked: Option<u32>) -> Result<u32> {
+    match asked {
+        None => Ok(spec.context_length.min(DEFAULT_CONTEXT)),
+        Some(0) => Err(Error::BadRequest("contextLength is 0; it must be at least 1".into())),
+        Some(n) if n > spec.context_length => Err(Error::BadRequest(format!(
+            "contextLength is {n}, but this model was made for {}: ask for at most that",
+            spec.context_length
+        ))),
+        Some(n) => Ok(n),
+    }
+}
