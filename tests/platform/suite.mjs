@@ -241,7 +241,7 @@ export function suite(context) {
       if (context.skipBig) throw new Skip(context.skipBig);
       let downloaded = 0;
       try {
-        const big = await load(`${base}range/big/7.gguf`, { ...options, contextLength: 64, onProgress: (p) => (downloaded = p.downloadedBytes) });
+        const big = await load(`${base}range/big/8.gguf`, { ...options, contextLength: 64, onProgress: (p) => (downloaded = p.downloadedBytes) });
         await big.dispose();
       } catch (error) {
         // The GPU may be too small for it; the heap must not have grown all the same.
