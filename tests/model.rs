@@ -197,11 +197,12 @@ fn goldens_on_the_full_tier() {
 fn trained_models() {
     let Some(folder) = shared_models() else { return };
     for (file, json) in [
-        ("stories260K-F16.gguf", "stories260K"),
-        ("stories3M-Q8_0.gguf", "stories3M"),
-        ("TinyStories-656K", "TinyStories-656K"),
+        ("stories260K-F16.gguf", folder.join("golden/stories260K.json")),
+        // Ours: the golden beside the model was computed from another quantisation (see make_stories3m.py).
+        ("stories3M-Q8_0.gguf", goldens().join("stories3M-Q8_0.json")),
+        ("TinyStories-656K", folder.join("golden/TinyStories-656K.json")),
     ] {
-        let text = std::fs::read_to_string(folder.join(format!("golden/{json}.json"))).expect("golden JSON");
+        let text = std::fs::read_to_string(json).expect("golden JSON");
         let expected: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         let mut model = load(&folder.join(file), gpu(Tier::All), KvType::F16);
         for case in expected["cases"].as_array().expect("cases") {
@@ -244,7 +245,9 @@ fn trained_case(model: &mut Model, file: &str, case: &serde_json::Value) {
     let expected: Vec<u32> = numbers("greedy_ids").into_iter().map(|v| v as u32).collect();
     let (tokens, text) = greedy(model, &ids, expected.len() as u32);
     assert_eq!(tokens, expected, "{what}: greedy tokens");
-    assert_eq!(text, case["greedy_text"].as_str().expect("greedy_text"), "{what}: greedy text");
+    // The golden text writes byte tokens out.
+    let expected = case["greedy_text"].as_str().expect("greedy_text").replace("<0x0A>", "\n");
+    assert_eq!(text, expected, "{what}: greedy text");
 }
 
 /// The second prompt of a conversation computes only what is new, and says the same as a fresh model.

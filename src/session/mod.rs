@@ -146,7 +146,7 @@ impl Model {
             submitted: 0,
             max_tokens: options.max_tokens.unwrap_or(u32::MAX).min(room),
             eos_ids: if options.ignore_eos { Vec::new() } else { self.eos_ids.clone() },
-            detokenizer: tokenizer.map(Detokenizer::new),
+            detokenizer: tokenizer.map(|t| Detokenizer::after(t, ids)).transpose()?,
             stop: StopTexts::new(&options.stop),
             finished: None,
             timing: Timing {

@@ -38,6 +38,20 @@ impl Detokenizer {
         }
     }
 
+    /// Behind a prompt: a reply that goes on with its text keeps the space that its first word begins with, which
+    /// `decode` drops at the beginning of a text. Behind a special token (the end of a chat template) a text begins.
+    pub fn after(tokenizer: &Tokenizer, prompt: &[u32]) -> Result<Detokenizer> {
+        let mut detokenizer = Detokenizer::new(tokenizer);
+        let plain = prompt.iter().rev().take(CHAR_TOKENS).take_while(|id| !tokenizer.is_special(**id)).count();
+        let context = &prompt[prompt.len() - plain..];
+        let text = tokenizer.decode(context, true)?;
+        if !text.is_empty() && !text.ends_with(REPLACEMENT) {
+            detokenizer.context = context.to_vec();
+            detokenizer.context_text = text;
+        }
+        Ok(detokenizer)
+    }
+
     /// Takes the next id and returns the text that is certain now: whole characters, often none.
     pub fn push(&mut self, id: u32) -> Result<String> {
         if self.tokenizer.is_special(id) || self.tokenizer.token_str(id).is_none() {
