@@ -2,19 +2,27 @@
 
 use crate::error::{Error, Result};
 use crate::formats::TensorFile;
-use crate::formats::source::Files;
+use crate::formats::source::{Files, read_whole};
 use crate::kernels::Caps;
 use crate::model::archs::Arch;
+use crate::model::build::supported;
+use crate::model::config::{ArchInfo, parse_json};
 use crate::model::load::{Weights, estimate};
 use crate::model::open::{ModelFiles, describe, open};
 use crate::model::spec::{ModelSpec, RopeScaling};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+/// Far more than any config.json has.
+const MAX_CONFIG_BYTES: u64 = 16 << 20;
+
 /// Facts about a model as JSON. A model that is well-formed but cannot run gets `supported: false`, the reason and
 /// what its metadata says; a broken one is an error. Parts and stacks are those of a device with WebGPU's default
 /// limits.
 pub async fn inspect(files: &dyn Files) -> Result<Value> {
+    if let Some(name) = files.main().filter(|m| m.to_lowercase().ends_with(".json")) {
+        return inspect_config(files, &name).await;
+    }
     let refusal = match open(files).await {
         Ok(model) => match estimate(&model.spec, &model.tensors, Caps::BASE) {
             Ok((weights, gpu_bytes)) => return Ok(report(&model, &weights, gpu_bytes)),
@@ -39,6 +47,36 @@ pub async fn inspect(files: &dyn Files) -> Result<Value> {
         }
         e => Err(e),
     }
+}
+
+/// A config.json alone: what it describes, and whether that architecture runs.
+async fn inspect_config(files: &dyn Files, name: &str) -> Result<Value> {
+    let bytes = read_whole(files, name, MAX_CONFIG_BYTES).await?;
+    let bytes = bytes.ok_or_else(|| Error::DownloadFailed(format!("{name} cannot be opened; check the path")))?;
+    let info = ArchInfo::from_config(&parse_json(name, &bytes)?)?;
+    let refusal = supported(&info).err();
+    Ok(json!({
+        "supported": refusal.is_none(),
+        "code": refusal.as_ref().map(Error::code),
+        "reason": refusal.as_ref().map(Error::to_string),
+        "supported_architectures": Arch::supported(),
+        // The only facts there are: they are printed for a supported architecture, too.
+        "config": info,
+    }))
+}
+
+/// The limits of one device, and whether the model's weights fit them.
+pub async fn fits(files: &dyn Files, adapter: &str, caps: Caps) -> Result<Value> {
+    let model = open(files).await?;
+    let verdict = estimate(&model.spec, &model.tensors, caps);
+    Ok(json!({
+        "adapter": adapter,
+        "tier": caps.tier().name(),
+        "max_buffer_bytes": caps.max_buffer_bytes,
+        "max_binding_bytes": caps.max_binding_bytes,
+        "fits_limits": verdict.is_ok(),
+        "reason": verdict.err().map(|e| e.to_string()),
+    }))
 }
 
 fn report(model: &ModelFiles, weights: &Weights, gpu_bytes: u64) -> Value {

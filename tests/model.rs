@@ -311,3 +311,38 @@ fn context_fills_up() {
     assert_eq!(tokens.len(), 6);
     assert_eq!(serde_json::to_value(model.usage().expect("usage").finish_reason).expect("JSON"), "length");
 }
+
+/// A device whose bindings are smaller than the largest matrices: they are split by rows, and the logits stay.
+#[test]
+fn matrices_larger_than_a_binding_are_split() {
+    // The tables of these have 256 KiB and more of codes, stacked gate and up 128 KiB, no activation more than 96 KiB.
+    for case in ["gguf-models/llama-Q4_K_M.gguf", "gguf-models/llama-Q8_0.gguf"] {
+        let g = golden(case);
+        let options = GpuOptions { max_binding_bytes: Some(100 << 10), allow_software: true, ..GpuOptions::default() };
+        let gpu = pollster::block_on(Gpu::new(options)).expect("a GPU");
+        let options = LoadOptions { kv_type: KvType::F32, context_length: Some(24), ..LoadOptions::default() };
+        let files = open_files(goldens().join(case).to_str().expect("UTF-8")).expect("the files open");
+        let model = pollster::block_on(Model::load(files, Box::new(gpu), options, &mut |_| {}));
+        let mut model = model.unwrap_or_else(|e| panic!("{case}: {e}"));
+        assert!(model.engine().weights.embed.parts.len() > 1, "{case}: the table has one part");
+        for chunk in [Some(1), Some(7), Some(24)] {
+            let what = format!("{case} split, chunk {chunk:?}");
+            assert_close(&what, &logits(&mut model, &g.ids, chunk), &g.logits, TOLERANCE_F32_KV);
+        }
+    }
+}
+
+/// `--bisect` on whole models: no step of prefill or decode leaves its reference.
+#[test]
+fn bisect_finds_nothing_wrong() {
+    for (case, flags) in [("hf/llama-bias", &["--chunk", "7"][..]), ("gguf-models/llama-Q4_K_M.gguf", &["--decode"])] {
+        let model = goldens().join(case);
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_lacewing"))
+            .args(["logits", model.to_str().expect("UTF-8"), "--ids", "1,5,9,22,7,3,8,11,60", "--bisect"])
+            .args(flags)
+            .output()
+            .expect("the CLI runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("steps agree"), "{case}: {text}{:?}", output.stderr);
+    }
+}

@@ -119,7 +119,8 @@ pub fn check_step(step: &Step, access: &[Access], caps: &Caps, len_of: &dyn Fn(B
             )));
         }
         check_range(bind.offset, bind.bytes, len).map_err(|e| wrong(format!("binding {}: {e}", i + 1)))?;
-        if bind.bytes > caps.max_binding_bytes {
+        // Uniform bindings have a limit of their own, which kernels stay below.
+        if *usage != Access::Uniform && bind.bytes > caps.max_binding_bytes {
             return Err(Error::LimitExceeded(format!(
                 "Step {}: binding {} has {} bytes, this device allows {} per binding.",
                 step.label,

@@ -39,7 +39,7 @@ impl DirFiles {
             return Ok(DirFiles { folder: path.to_path_buf(), main: None });
         }
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_string();
-        if !is_gguf(&name) {
+        if !is_gguf(&name) && !name.to_ascii_lowercase().ends_with(".json") {
             return Err(Error::BadRequest(format!(
                 "{shown} is neither a .gguf file nor a directory; for safetensors name the directory that holds config.json"
             )));

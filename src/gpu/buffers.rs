@@ -21,9 +21,10 @@ pub(super) struct Buffer {
     pub usage: BufferUse,
 }
 
-/// Buffers by id; ids are never used twice.
+/// Buffers by id; ids are never used twice. The executor's own ones count down from the last id, so that the ids of
+/// the others do not depend on what this executor does for itself.
 #[derive(Default)]
-pub(super) struct Buffers(Vec<Option<Buffer>>);
+pub(super) struct Buffers(Vec<Option<Buffer>>, Vec<Buffer>);
 
 impl Buffers {
     pub(super) fn insert(&mut self, buffer: Buffer) -> BufferId {
@@ -31,18 +32,28 @@ impl Buffers {
         BufferId(self.0.len() as u32 - 1)
     }
 
+    /// A buffer of the executor itself.
+    pub(super) fn insert_own(&mut self, buffer: Buffer) -> BufferId {
+        self.1.push(buffer);
+        BufferId(u32::MAX - (self.1.len() as u32 - 1))
+    }
+
+    fn get(&self, id: BufferId) -> Option<&Buffer> {
+        let own = || self.1.get((u32::MAX - id.0) as usize);
+        self.0.get(id.0 as usize).and_then(Option::as_ref).or_else(own)
+    }
+
     pub(super) fn remove(&mut self, id: BufferId) -> Option<Buffer> {
         self.0.get_mut(id.0 as usize).and_then(Option::take)
     }
 
     pub(super) fn len_of(&self, id: BufferId) -> Option<u64> {
-        self.0.get(id.0 as usize).and_then(Option::as_ref).map(|b| b.bytes)
+        self.get(id).map(|b| b.bytes)
     }
 
     /// The buffer, provided that the range lies inside and is whole words.
     pub(super) fn range(&self, id: BufferId, offset: u64, bytes: u64) -> Result<&Buffer> {
-        let buffer = self.0.get(id.0 as usize).and_then(Option::as_ref);
-        let buffer = buffer.ok_or_else(|| Error::Disposed(format!("Buffer {} was freed.", id.0)))?;
+        let buffer = self.get(id).ok_or_else(|| Error::Disposed(format!("Buffer {} was freed.", id.0)))?;
         crate::execute::check_range(offset, bytes, buffer.bytes)?;
         Ok(buffer)
     }

@@ -39,14 +39,39 @@ impl Gpu {
         Ok(Plan { dispatches, params })
     }
 
+    fn new_buffer(&mut self, label: &str, bytes: u64, usage: BufferUse) -> Result<Buffer> {
+        self.context.health.check()?;
+        let most = self.context.caps.max_buffer_bytes;
+        if bytes > most {
+            return Err(Error::LimitExceeded(format!(
+                "The buffer `{label}` needs {bytes} bytes, this device allows {most} per buffer."
+            )));
+        }
+        let bytes = bytes.max(16).next_multiple_of(16);
+        let buffer = self.context.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::UNIFORM
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        // Natively an error is known by now; on the web it comes with the next flush.
+        self.context.health.check()?;
+        self.counters.objects_created += 1;
+        self.counters.gpu_bytes += bytes;
+        Ok(Buffer { buffer, bytes, usage })
+    }
+
     /// The steps with small buffers of their own and one workgroup each.
     fn shrunk(&mut self, steps: &[Step]) -> Result<Vec<Step>> {
         let [read, write] = match self.dummies {
             Some(dummies) => dummies,
             None => {
-                let read = self.create_buffer("warm-up, read", MAX_UNIFORM_BYTES, BufferUse::Scratch)?;
-                let write = self.create_buffer("warm-up, written", 16 * DUMMY_BYTES, BufferUse::Scratch)?;
-                *self.dummies.insert([read, write])
+                let read = self.new_buffer("warm-up, read", MAX_UNIFORM_BYTES, BufferUse::Scratch)?;
+                let write = self.new_buffer("warm-up, written", 16 * DUMMY_BYTES, BufferUse::Scratch)?;
+                *self.dummies.insert([self.buffers.insert_own(read), self.buffers.insert_own(write)])
             }
         };
         let shrink = |step: &Step| {
@@ -73,28 +98,8 @@ impl Executor for Gpu {
     }
 
     fn create_buffer(&mut self, label: &str, bytes: u64, usage: BufferUse) -> Result<BufferId> {
-        self.context.health.check()?;
-        let most = self.context.caps.max_buffer_bytes;
-        if bytes > most {
-            return Err(Error::LimitExceeded(format!(
-                "The buffer `{label}` needs {bytes} bytes, this device allows {most} per buffer."
-            )));
-        }
-        let bytes = bytes.max(16).next_multiple_of(16);
-        let buffer = self.context.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size: bytes,
-            usage: wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::UNIFORM
-                | wgpu::BufferUsages::COPY_SRC
-                | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        // Natively an error is known by now; on the web it comes with the next flush.
-        self.context.health.check()?;
-        self.counters.objects_created += 1;
-        self.counters.gpu_bytes += bytes;
-        Ok(self.buffers.insert(Buffer { buffer, bytes, usage }))
+        let buffer = self.new_buffer(label, bytes, usage)?;
+        Ok(self.buffers.insert(buffer))
     }
 
     fn destroy_buffer(&mut self, id: BufferId) {

@@ -1,8 +1,7 @@
-//! What the kernels that read weights share: addressing of a matrix part, work distribution, test data.
+//! What the kernels that read weights share: addressing of a matrix part, work distribution, shapes of tests.
 
-use super::{Bind, BufferId, Caps, Matrix, MatrixPart, StepState, Variant};
-use crate::weights::random::{Random, random_rows};
-use crate::weights::{Layout, units};
+use super::{Caps, Variant};
+use crate::weights::{Layout, UNIT, units};
 
 /// Where a shader finds the words of a matrix part: the first fields of every `Params` with `#import quant/LAYOUT`.
 #[repr(C)]
@@ -70,74 +69,6 @@ impl Teams {
     }
 }
 
-/// What output buffers of cases hold before the kernel runs: a finite number that no kernel computes.
-pub const SENTINEL: u32 = 0x4B1D_B1EF;
-
-/// Words behind every output that nobody may write.
-const GUARD: usize = 7;
-
-/// Buffers of a test case.
-#[derive(Default)]
-pub struct CaseBuffers {
-    /// Their contents.
-    pub words: Vec<Vec<u32>>,
-}
-
-impl CaseBuffers {
-    /// A buffer with these words, padded to 16 bytes.
-    pub fn words(&mut self, mut words: Vec<u32>) -> Bind {
-        words.resize(words.len().max(1).next_multiple_of(4), 0);
-        let bytes = words.len() as u64 * 4;
-        self.words.push(words);
-        Bind { buffer: BufferId(self.words.len() as u32 - 1), offset: 0, bytes }
-    }
-    /// A buffer of f32.
-    pub fn f32s(&mut self, values: &[f32]) -> Bind {
-        self.words(values.iter().map(|v| v.to_bits()).collect())
-    }
-    /// An output of `len` words, all sentinels.
-    pub fn output(&mut self, len: usize) -> Bind {
-        self.words(vec![SENTINEL; len + GUARD])
-    }
-    /// An output that is read as well: f32 values, then sentinels.
-    pub fn in_out(&mut self, values: &[f32]) -> Bind {
-        let guard = std::iter::repeat_n(SENTINEL, GUARD);
-        self.words(values.iter().map(|v| v.to_bits()).chain(guard).collect())
-    }
-    /// The step state.
-    pub fn state(&mut self, position: u32, n_tokens: u32) -> Bind {
-        let state = StepState { position, n_tokens, ..Default::default() };
-        self.words(bytemuck::cast_slice(&[state]).to_vec())
-    }
-    /// A random matrix in parts of at most `part_rows` rows.
-    pub fn matrix(&mut self, layout: Layout, rows: u32, cols: u32, part_rows: u32, seed: u64) -> Matrix {
-        let mut parts = Vec::new();
-        for row_start in (0..rows).step_by(part_rows.max(1) as usize) {
-            let n = part_rows.min(rows - row_start);
-            let data = random_rows(layout, n, cols, seed + u64::from(row_start));
-            let codes = self.words(data.codes);
-            let meta = self.words(data.high.into_iter().chain(data.scales).collect());
-            parts.push(MatrixPart { row_start, rows: n, codes, meta });
-        }
-        Matrix { layout, rows, cols, parts }
-    }
-}
-
-/// Seeded activations in -1..1 with a spike of up to 40 in about every fiftieth element, as transformers have them.
-pub fn spiky(n: usize, seed: u64) -> Vec<f32> {
-    let mut rng = Random::new(seed);
-    (0..n).map(|_| rng.signed() * if rng.below(50) == 0 { 40.0 } else { 1.0 }).collect()
-}
-
-/// `rows` rows of spiky activations with `stride`; beyond `cols` lies finite rubbish.
-pub fn spiky_rows(rows: u32, cols: u32, stride: u32, seed: u64) -> Vec<f32> {
-    let mut x = spiky((rows * stride) as usize, seed);
-    for row in x.chunks_exact_mut(stride as usize) {
-        row[cols as usize..].fill(-12345.0);
-    }
-    x
-}
-
 /// Layouts to test: all, but one where `caps` has f16 types, which change no text that `variant` names.
 pub fn test_layouts(caps: &Caps) -> &'static [Layout] {
     if caps.f16 { &[Layout::Ga6K] } else { Layout::ALL }
@@ -154,7 +85,7 @@ pub fn test_cols(layout: Layout) -> [u32; 3] {
 
 /// Row stride of activations: whole units.
 pub fn stride(cols: u32) -> u32 {
-    units(cols) * crate::weights::UNIT
+    units(cols) * UNIT
 }
 
 #[cfg(test)]

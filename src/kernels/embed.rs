@@ -1,6 +1,7 @@
 //! out[t] = table[ids[t]] * scale for the t < state.n_tokens whose id lies in this part of the table.
 
 use super::common::{self, WeightParams};
+use super::fixture::Fixture;
 use super::{Access, Case, Kernel, OutputKind, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, Matrix, MatrixPart, Step};
 use crate::weights::Layout;
@@ -115,23 +116,19 @@ const TOLERANCE: f32 = 1e-6;
 
 /// 50 rows in parts; of a bucket of `n_tokens` the last is not live (except of 1); two tokens share an id.
 fn case(caps: &Caps, layout: Layout, cols: u32, n_tokens: u32, part_rows: u32, part: usize) -> Case {
-    let mut b = common::CaseBuffers::default();
-    let table = b.matrix(layout, 50, cols, part_rows, 1);
+    let mut f = Fixture::default();
+
+    let table = f.matrix(layout, 50, cols, part_rows, 1);
     let mut ids: Vec<u32> = (0..n_tokens).map(|t| (t * 13 + 3) % 50).collect();
     let n = ids.len();
     ids[n / 2] = ids[0];
-    let ids = b.words(ids);
-    let state = b.state(7, n_tokens - u32::from(n_tokens > 1));
-    let seen = b.words(vec![0; 50]);
+    let ids = f.words(ids);
+    let state = f.state(7, n_tokens - u32::from(n_tokens > 1));
+    let seen = f.words(vec![0; 50]);
     let out_stride = common::stride(cols) + 32;
-    let out = b.output((n_tokens * out_stride) as usize);
+    let out = f.output((n_tokens * out_stride) as usize);
     let args =
         Args { table: &table, part: &table.parts[part], ids, state, seen, out, out_stride, scale: 1.5, n_tokens };
-    Case {
-        step: step(caps, "case", &args),
-        buffers: b.words,
-        atol: TOLERANCE,
-        rtol: TOLERANCE,
-        output: OutputKind::U32ThenF32,
-    }
+    let label = format!("{cols} columns, {n_tokens} tokens, part {part}");
+    f.case(step(caps, &label, &args), OutputKind::U32ThenF32, TOLERANCE, TOLERANCE)
 }

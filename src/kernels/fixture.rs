@@ -1,6 +1,8 @@
 //! Building blocks of test cases: seeded spiky inputs, sentinel-filled outputs, buffers numbered as they are added.
 
-use super::{Bind, BufferId, Case, KvType, OutputKind, Step, StepState};
+use super::{Bind, BufferId, Case, KvType, Matrix, MatrixPart, OutputKind, Step, StepState};
+use crate::weights::random::random_rows;
+use crate::weights::{Layout, UNIT, units};
 
 /// What outputs hold before a kernel runs: finite as f32 (2.3e7) and as two f16 (15.4).
 pub(super) const SENTINEL: u32 = 0x4BAD_4BAD;
@@ -68,6 +70,27 @@ impl Fixture {
                 self.words(values.as_chunks::<2>().0.iter().map(|&[lo, hi]| pack_f16(lo.into(), hi.into())).collect())
             }
         }
+    }
+    /// A random matrix in parts of at most `part_rows` rows.
+    pub fn matrix(&mut self, layout: Layout, rows: u32, cols: u32, part_rows: u32, seed: u64) -> Matrix {
+        let mut parts = Vec::new();
+        for row_start in (0..rows).step_by(part_rows as usize) {
+            let rows = part_rows.min(rows - row_start);
+            let data = random_rows(layout, rows, cols, seed + u64::from(row_start));
+            let mut meta: Vec<u32> = data.high.into_iter().chain(data.scales).collect();
+            meta.resize(meta.len().max(4), 0);
+            parts.push(MatrixPart { row_start, rows, codes: self.words(data.codes), meta: self.words(meta) });
+        }
+        Matrix { layout, rows, cols, parts }
+    }
+    /// `rows` rows of spiky activations in whole units; beyond `cols` lies finite rubbish.
+    pub fn activations(&mut self, rows: u32, cols: u32, rng: &mut Rng) -> Bind {
+        let stride = units(cols) * UNIT;
+        let mut x = vec![-1.0e4; (rows * stride) as usize];
+        for row in x.chunks_exact_mut(stride as usize) {
+            row[..cols as usize].copy_from_slice(&rng.spiky(cols as usize));
+        }
+        self.f32s(&x)
     }
     /// An output of `n` words, and the margin.
     pub fn output(&mut self, n: usize) -> Bind {

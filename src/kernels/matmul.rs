@@ -7,7 +7,6 @@ use super::common::WeightParams;
 use super::fixture::{Fixture, Rng};
 use super::{Access, Bind, Caps, Case, Kernel, Matrix, MatrixPart, OutputKind, Slot, Step, StepState, Variant};
 use super::{Tier, reference};
-use crate::weights::random::random_rows;
 use crate::weights::{Layout, units};
 
 /// What to do.
@@ -205,16 +204,8 @@ fn case(caps: &Caps, layout: Layout, s: &Shape, part: usize) -> Case {
     let seed = u64::from(s.cols * 31 + s.rows) + layout as u64;
     let mut rng = Rng::new(seed);
     let mut f = Fixture::default();
-    let mut parts = Vec::new();
     let part_rows = if s.part_rows == 0 { s.rows } else { s.part_rows };
-    for row_start in (0..s.rows).step_by(part_rows as usize) {
-        let rows = part_rows.min(s.rows - row_start);
-        let data = random_rows(layout, rows, s.cols, seed + u64::from(row_start));
-        let mut meta: Vec<u32> = data.high.into_iter().chain(data.scales).collect();
-        meta.resize(meta.len().max(4), 0);
-        parts.push(MatrixPart { row_start, rows, codes: f.words(data.codes), meta: f.words(meta) });
-    }
-    let matrix = Matrix { layout, rows: s.rows, cols: s.cols, parts };
+    let matrix = f.matrix(layout, s.rows, s.cols, part_rows, seed);
     // Beyond the columns and beyond the live tokens lies finite rubbish.
     let x_stride = units(s.cols) * 32;
     let mut x = vec![-1.0e4; (s.bucket * x_stride) as usize];

@@ -2,9 +2,10 @@
 //! split-KV attention partials. Serves o_proj, down_proj, logits, unfused projections and small batches.
 
 use super::common::{self, Teams, WeightParams};
-use super::{Access, Case, Kernel, OutputKind, Slot, StepState, Variant, reference};
+use super::{Access, Case, Kernel, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, Matrix, MatrixPart, Step};
-use crate::weights::Layout;
+
+mod cases;
 
 /// Where x comes from.
 #[derive(Debug, Clone, Copy)]
@@ -219,46 +220,7 @@ impl Kernel for MatVec {
     }
 
     fn cases(&self, caps: &Caps) -> Vec<Case> {
-        let mut cases = Vec::new();
-        for &layout in common::test_layouts(caps) {
-            let [tiny, odd, real] = common::test_cols(layout);
-            let base = Shape { layout, rows: 5, cols: tiny, ..Shape::default() };
-            let mut add = |shape: Shape| cases.push(shape.case(caps));
-            add(base);
-            add(Shape { rows: 37, cols: odd, bias: true, accumulate: true, ..base });
-            add(Shape { rows: 130, cols: real, norm: true, ..base });
-            add(Shape { rows: 70, cols: real, norm: true, bias: true, last_row: true, part_rows: 30, ..base });
-            add(Shape { rows: 150, cols: odd, norm: true, rows8: true, ..base });
-            add(Shape { rows: 61, cols: real, rows8: true, accumulate: true, last_row: true, ..base });
-            add(Shape { rows: 33, cols: real, tokens: 2, accumulate: true, ..base });
-            add(Shape { rows: 39, cols: odd, tokens: 4, norm: true, bias: true, ..base });
-            add(Shape { rows: 21, cols: real, tokens: 8, ..base });
-        }
-        for (teams, rows8) in [((8, 8), false), ((16, 4), true), ((32, 2), false), ((64, 1), true), ((64, 2), false)] {
-            let teams = Some(Teams { lanes: teams.0, groups: teams.1 });
-            let base = Shape { layout: Layout::Ga4Sym, rows: 75, cols: 320, teams, rows8, ..Shape::default() };
-            cases.push(base.case(caps));
-            cases.push(Shape { norm: true, layout: Layout::Ga8Sym, ..base }.case(caps));
-            cases.push(Shape { tokens: 2, rows8: false, norm: true, ..base }.case(caps));
-        }
-        // More workgroups than one grid dimension allows.
-        let teams = Some(Teams { lanes: 64, groups: 1 });
-        cases.push(Shape { layout: Layout::F32, rows: 65_535 * 4 + 9, cols: 4, teams, ..Shape::default() }.case(caps));
-        for (layout, heads, head_dim, position, window) in [
-            (Layout::F32, 3, 20, 10, None),
-            (Layout::F16, 9, 64, 1000, None),
-            (Layout::Bf16, 3, 20, 255, Some(100)),
-            (Layout::Ga4Sym, 9, 64, 64, None),
-            (Layout::Ga8Sym, 4, 8, 63, None),
-            (Layout::Ga4K, 4, 64, 300, Some(128)),
-            (Layout::Ga5K, 2, 128, 20, Some(512)),
-            (Layout::Ga6K, 1, 256, 5000, Some(129)),
-        ] {
-            for n_splits in [1, 5] {
-                cases.push(merge_case(caps, layout, heads, head_dim, n_splits, position, window));
-            }
-        }
-        cases
+        cases::all(caps)
     }
 }
 
@@ -279,134 +241,4 @@ fn merge(variant: &Variant, p: &Params, state: &StepState, partials: &[f32], sta
         }
     }
     x
-}
-
-/// f32 sums of K products in any order, against f64: relative to rms(x), as rows have a norm of about 1.
-const TOLERANCE: f32 = 2e-6;
-
-/// One test case.
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    layout: Layout,
-    rows: u32,
-    cols: u32,
-    tokens: u32,
-    norm: bool,
-    bias: bool,
-    accumulate: bool,
-    last_row: bool,
-    rows8: bool,
-    part_rows: u32,
-    teams: Option<Teams>,
-}
-
-impl Default for Shape {
-    fn default() -> Shape {
-        Shape {
-            layout: Layout::F32,
-            rows: 1,
-            cols: 4,
-            tokens: 1,
-            norm: false,
-            bias: false,
-            accumulate: false,
-            last_row: false,
-            rows8: false,
-            part_rows: u32::MAX,
-            teams: None,
-        }
-    }
-}
-
-impl Shape {
-    fn case(self, caps: &Caps) -> Case {
-        let mut b = common::CaseBuffers::default();
-        let matrix = b.matrix(self.layout, self.rows, self.cols, self.part_rows.min(self.rows), 1);
-        let stride = common::stride(self.cols);
-        // Fewer live tokens than the bucket holds, and more when only the last counts.
-        let live = if self.last_row { 3 } else { self.tokens - self.tokens / 3 };
-        let x = b.f32s(&common::spiky_rows(live.max(self.tokens), self.cols, stride, 2));
-        let weight = b.f32s(&common::spiky(self.cols as usize, 3));
-        let input = match self.norm {
-            true => Input::Norm { x, stride, weight, eps: 1e-5 },
-            false => Input::Plain { x, stride },
-        };
-        let (out_stride, out_column) = (self.rows + 3, 2);
-        let out_len = ((self.tokens - 1) * out_stride + out_column + self.rows) as usize;
-        let out = match self.accumulate {
-            true => b.in_out(&common::spiky(out_len, 4)),
-            false => b.output(out_len),
-        };
-        let bias = b.f32s(&common::spiky(self.rows as usize, 5));
-        let state = b.state(17, live);
-        let args = Args {
-            matrix: &matrix,
-            part: matrix.parts.last().expect("a part"),
-            input,
-            state,
-            bias: self.bias.then_some(bias),
-            accumulate: self.accumulate,
-            out,
-            out_stride,
-            out_column,
-            n_tokens: self.tokens,
-            last_row: self.last_row,
-        };
-        let mut tuning = select(args.part.rows, self.layout.row_code_words(self.cols) / 4, self.tokens);
-        tuning.rows8 = self.rows8;
-        tuning.teams = self.teams.unwrap_or(tuning.teams);
-        // rms of `spiky` is 3.3; a norm's weight is as spiky as its x.
-        let atol = TOLERANCE * if self.norm { 20.0 } else { 4.0 };
-        Case {
-            step: step_with(caps, "case", &args, tuning),
-            buffers: b.words,
-            atol,
-            rtol: TOLERANCE,
-            output: OutputKind::F32,
-        }
-    }
-}
-
-fn merge_case(
-    caps: &Caps,
-    layout: Layout,
-    n_heads: u32,
-    head_dim: u32,
-    n_splits: u32,
-    position: u32,
-    window: Option<u32>,
-) -> Case {
-    let mut b = common::CaseBuffers::default();
-    let (rows, cols) = (50, n_heads * head_dim);
-    let matrix = b.matrix(layout, rows, cols, rows, 1);
-    let partials = b.f32s(&common::spiky((n_splits * cols) as usize + 32, 2));
-    // Maxima about +-60 (one split dominates, others all but vanish), sums above 0.
-    let stats: Vec<f32> = common::spiky((n_splits * n_heads * 2) as usize, 3)
-        .iter()
-        .enumerate()
-        .map(|(i, v)| if i % 2 == 0 { v * 1.5 } else { 1.0 + v.abs() })
-        .collect();
-    let stats = b.f32s(&stats);
-    let state = b.state(position, 1);
-    let out = b.in_out(&common::spiky(rows as usize, 4));
-    let args = Args {
-        matrix: &matrix,
-        part: &matrix.parts[0],
-        input: Input::Merge { partials, stats, n_splits, n_heads, head_dim, window },
-        state,
-        bias: None,
-        accumulate: true,
-        out,
-        out_stride: rows,
-        out_column: 0,
-        n_tokens: 1,
-        last_row: false,
-    };
-    Case {
-        step: step(caps, "case", &args),
-        buffers: b.words,
-        atol: TOLERANCE * 4.0,
-        rtol: TOLERANCE,
-        output: OutputKind::F32,
-    }
 }

@@ -1,7 +1,7 @@
 //! One decode token: RMSNorm + stacked q, k, v projection + bias + rope + write of k and v into the cache.
 
 use super::common::{self, Teams, WeightParams};
-use super::fixture::pack_f16;
+use super::fixture::{Fixture, Rng, pack_f16};
 use super::{Access, Case, Kernel, OutputKind, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, KvType, Matrix, Step};
 use crate::weights::Layout;
@@ -75,7 +75,7 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, teams: Teams) -> Ste
     let matrix = args.matrix;
     let heads = args.q_heads + args.k_heads + args.v_heads;
     assert!(
-        args.head_dim % 4 == 0 && args.n_rot % 2 == 0 && args.n_rot <= args.head_dim,
+        args.head_dim.is_multiple_of(4) && args.n_rot.is_multiple_of(2) && args.n_rot <= args.head_dim,
         "{label}: qkv needs head_dim {} in fours and n_rot {} even and no larger",
         args.head_dim,
         args.n_rot
@@ -258,14 +258,16 @@ impl Default for Shape {
 impl Shape {
     fn case(self, caps: &Caps) -> Case {
         let (position, capacity) = (5, 7);
-        let mut b = common::CaseBuffers::default();
+        let mut f = Fixture::default();
+        let mut rng = Rng::new(2);
         let rows = self.heads.iter().sum::<u32>() * self.head_dim;
-        let matrix = b.matrix(self.layout, rows, self.cols, rows, 1);
+        let matrix = f.matrix(self.layout, rows, self.cols, rows, 1);
         let turns: Vec<f32> = (0..capacity * self.n_rot / 2)
             .map(|i| f64::from(i) * 0.37)
             .flat_map(|angle| [angle.cos() as f32, angle.sin() as f32])
+            .chain([1.0, 0.0]) // not empty without rope
             .collect();
-        let mut biases = common::spiky(rows as usize, 4);
+        let mut biases = rng.spiky(rows as usize);
         biases[rows as usize - 1] = -1e5; // v (or k) beyond f16
         let per_word = if self.kv_type == KvType::F16 { 2 } else { 1 };
         let cache_words = |heads: u32| (capacity * heads * self.head_dim / per_word) as usize;
@@ -276,15 +278,15 @@ impl Shape {
             v_heads: self.heads[2],
             head_dim: self.head_dim,
             n_rot: self.n_rot,
-            x: b.f32s(&common::spiky_rows(1, self.cols, common::stride(self.cols), 2)),
-            norm_weight: b.f32s(&common::spiky(self.cols as usize, 3)),
+            x: f.activations(1, self.cols, &mut rng),
+            norm_weight: f.f32s(&rng.spiky(self.cols as usize)),
             eps: 1e-5,
-            bias: self.bias.then(|| b.f32s(&biases)),
-            rope: b.f32s(&turns),
-            state: b.state(position, 1),
-            q_out: b.output((self.heads[0] * self.head_dim) as usize),
-            k_cache: b.output(cache_words(self.heads[1])),
-            v_cache: b.output(cache_words(self.heads[2])),
+            bias: self.bias.then(|| f.f32s(&biases)),
+            rope: f.f32s(&turns),
+            state: f.state(position, 1),
+            q_out: f.output((self.heads[0] * self.head_dim) as usize),
+            k_cache: f.output(cache_words(self.heads[1])),
+            v_cache: f.output(cache_words(self.heads[2])),
             kv_type: self.kv_type,
         };
         // WGSL leaves the direction of rounding to f16 open: one unit in the last of 11 bits.
@@ -292,10 +294,11 @@ impl Shape {
             KvType::F16 => (OutputKind::F32ThenF16, 1.05e-3),
             KvType::F32 => (OutputKind::F32, 2e-6),
         };
+        let label = format!("{:?} heads of {} x {}, {} rotated", self.heads, self.head_dim, self.cols, self.n_rot);
         let step = match self.teams {
-            Some(teams) => step_with(caps, "case", &args, teams),
-            None => step(caps, "case", &args),
+            Some(teams) => step_with(caps, &label, &args, teams),
+            None => step(caps, &label, &args),
         };
-        Case { step, buffers: b.words, atol: ATOL, rtol, output }
+        f.case(step, output, ATOL, rtol)
     }
 }

@@ -10,6 +10,8 @@ mod open;
 mod synthetic;
 
 use clap::{Parser, Subcommand};
+use lacewing::execute::Executor;
+use lacewing::gpu::{Gpu, GpuOptions};
 
 #[global_allocator]
 static HEAP: heap::Counting = heap::Counting;
@@ -65,7 +67,12 @@ fn main() -> std::process::ExitCode {
 
 async fn inspect(args: InspectArgs) -> lacewing::Result<()> {
     let files = lacewing::formats::source::open_files(&args.model)?;
-    let report = lacewing::inspect::inspect(&*files).await?;
+    let mut report = lacewing::inspect::inspect(&*files).await?;
+    let runs = report["supported"] == true && report["weight_bytes"].is_u64();
+    // Without a device the rest still holds.
+    if let (true, Ok(gpu)) = (runs, Gpu::new(GpuOptions { allow_software: true, ..GpuOptions::default() }).await) {
+        report["device"] = lacewing::inspect::fits(&*files, &gpu.adapter(), gpu.caps()).await?;
+    }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report).expect("JSON of plain values"));
     } else {

@@ -1,0 +1,185 @@
+//! Test cases of the mat-vec.
+
+use super::super::common::{self, Teams};
+use super::super::fixture::{Fixture, Rng};
+use super::super::{Caps, Case, OutputKind};
+use super::{Args, Input, select, step, step_with};
+use crate::weights::Layout;
+
+/// See `Kernel::cases`.
+pub(super) fn all(caps: &Caps) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for &layout in common::test_layouts(caps) {
+        let [tiny, odd, real] = common::test_cols(layout);
+        let base = Shape { layout, rows: 5, cols: tiny, ..Shape::default() };
+        let mut add = |shape: Shape| cases.push(shape.case(caps));
+        add(base);
+        add(Shape { rows: 37, cols: odd, bias: true, accumulate: true, ..base });
+        add(Shape { rows: 130, cols: real, norm: true, ..base });
+        add(Shape { rows: 70, cols: real, norm: true, rows8: true, last_row: true, part_rows: 30, ..base });
+        add(Shape { rows: 39, cols: odd, tokens: 4, norm: true, bias: true, ..base });
+        add(Shape { rows: 21, cols: real, tokens: 8, ..base });
+    }
+    // Further options, for the layouts with the shortest and the longest chunks.
+    for layout in [Layout::F32, Layout::Ga4Sym] {
+        let [_, odd, real] = common::test_cols(layout);
+        let base = Shape { layout, rows: 61, cols: real, ..Shape::default() };
+        let mut add = |shape: Shape| cases.push(shape.case(caps));
+        add(Shape { last_row: true, bias: true, part_rows: 30, ..base });
+        add(Shape { rows: 150, cols: odd, norm: true, bias: true, rows8: true, ..base });
+        add(Shape { accumulate: true, rows8: true, ..base });
+        add(Shape { tokens: 2, accumulate: true, ..base });
+        add(Shape { tokens: 8, norm: true, bias: true, accumulate: true, part_rows: 50, ..base });
+    }
+    for (teams, rows8) in [((8, 8), false), ((16, 4), true), ((32, 2), false), ((64, 1), true), ((64, 2), false)] {
+        let teams = Some(Teams { lanes: teams.0, groups: teams.1 });
+        let base = Shape { layout: Layout::Ga4Sym, rows: 75, cols: 320, teams, rows8, ..Shape::default() };
+        cases.push(base.case(caps));
+        cases.push(Shape { norm: true, layout: Layout::Ga8Sym, ..base }.case(caps));
+        cases.push(Shape { tokens: 2, rows8: false, norm: true, ..base }.case(caps));
+    }
+    // More workgroups than one grid dimension allows.
+    let teams = Some(Teams { lanes: 64, groups: 1 });
+    cases.push(Shape { layout: Layout::F32, rows: 65_535 * 4 + 9, cols: 4, teams, ..Shape::default() }.case(caps));
+    for (layout, heads, head_dim, position, window) in [
+        (Layout::F32, 3, 20, 10, None),
+        (Layout::F16, 9, 64, 1000, None),
+        (Layout::Bf16, 3, 20, 255, Some(100)),
+        (Layout::Ga4Sym, 9, 64, 64, None),
+        (Layout::Ga8Sym, 4, 8, 63, None),
+        (Layout::Ga4K, 4, 64, 300, Some(128)),
+        (Layout::Ga5K, 2, 128, 20, Some(512)),
+        (Layout::Ga6K, 1, 256, 5000, Some(129)),
+    ] {
+        for n_splits in [1, 5] {
+            cases.push(merge_case(caps, layout, heads, head_dim, n_splits, position, window));
+        }
+    }
+    cases
+}
+
+/// Rows have a norm of about 1, so outputs are as large as x: about 2, up to 60. Against f64, f32 sums of K products in
+/// any order err by a few ULP of the largest partial sum.
+const ATOL: f32 = 5e-6;
+/// x has a root mean square of 1 here, its weight about 2 and spikes up to 60 that may meet spikes of x.
+const NORM_ATOL: f32 = 1.5e-5;
+/// See `ATOL`.
+const RTOL: f32 = 2e-6;
+
+/// One test case.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    layout: Layout,
+    rows: u32,
+    cols: u32,
+    tokens: u32,
+    norm: bool,
+    bias: bool,
+    accumulate: bool,
+    last_row: bool,
+    rows8: bool,
+    part_rows: u32,
+    teams: Option<Teams>,
+}
+
+impl Default for Shape {
+    fn default() -> Shape {
+        Shape {
+            layout: Layout::F32,
+            rows: 1,
+            cols: 4,
+            tokens: 1,
+            norm: false,
+            bias: false,
+            accumulate: false,
+            last_row: false,
+            rows8: false,
+            part_rows: u32::MAX,
+            teams: None,
+        }
+    }
+}
+
+impl Shape {
+    fn case(self, caps: &Caps) -> Case {
+        let mut f = Fixture::default();
+        let mut rng = Rng::new(2);
+        let matrix = f.matrix(self.layout, self.rows, self.cols, self.part_rows.min(self.rows), 1);
+        let stride = common::stride(self.cols);
+        // Fewer live tokens than the bucket holds, and more when only the last counts.
+        let live = if self.last_row { 3 } else { self.tokens - self.tokens / 3 };
+        let x = f.activations(live.max(self.tokens), self.cols, &mut rng);
+        let weight = f.f32s(&rng.spiky(self.cols as usize));
+        let input = match self.norm {
+            true => Input::Norm { x, stride, weight, eps: 1e-5 },
+            false => Input::Plain { x, stride },
+        };
+        let (out_stride, out_column) = (self.rows + 3, 2);
+        let out_len = ((self.tokens - 1) * out_stride + out_column + self.rows) as usize;
+        let out = match self.accumulate {
+            true => f.f32s_with_margin(&rng.spiky(out_len)),
+            false => f.output(out_len),
+        };
+        let bias = f.f32s(&rng.spiky(self.rows as usize));
+        let state = f.state(17, live);
+        let args = Args {
+            matrix: &matrix,
+            part: matrix.parts.last().expect("a part"),
+            input,
+            state,
+            bias: self.bias.then_some(bias),
+            accumulate: self.accumulate,
+            out,
+            out_stride,
+            out_column,
+            n_tokens: self.tokens,
+            last_row: self.last_row,
+        };
+        let mut tuning = select(args.part.rows, self.layout.row_code_words(self.cols) / 4, self.tokens);
+        tuning.rows8 = self.rows8;
+        tuning.teams = self.teams.unwrap_or(tuning.teams);
+        let label = format!("rows {}..{} x {}", args.part.row_start, self.rows, self.cols);
+        f.case(step_with(caps, &label, &args, tuning), OutputKind::F32, if self.norm { NORM_ATOL } else { ATOL }, RTOL)
+    }
+}
+
+fn merge_case(
+    caps: &Caps,
+    layout: Layout,
+    n_heads: u32,
+    head_dim: u32,
+    n_splits: u32,
+    position: u32,
+    window: Option<u32>,
+) -> Case {
+    let mut f = Fixture::default();
+    let mut rng = Rng::new(2);
+    let (rows, cols) = (50, n_heads * head_dim);
+    let matrix = f.matrix(layout, rows, cols, rows, 1);
+    let partials = f.f32s(&rng.spiky((n_splits * cols) as usize + 32));
+    // Maxima about +-60 (one split dominates, others all but vanish), sums above 0.
+    let stats: Vec<f32> = rng
+        .spiky((n_splits * n_heads * 2) as usize)
+        .iter()
+        .enumerate()
+        .map(|(i, v)| if i % 2 == 0 { v * 1.5 } else { 1.0 + v.abs() })
+        .collect();
+    let stats = f.f32s(&stats);
+    let state = f.state(position, 1);
+    let out = f.f32s_with_margin(&rng.spiky(rows as usize));
+    let args = Args {
+        matrix: &matrix,
+        part: &matrix.parts[0],
+        input: Input::Merge { partials, stats, n_splits, n_heads, head_dim, window },
+        state,
+        bias: None,
+        accumulate: true,
+        out,
+        out_stride: rows,
+        out_column: 0,
+        n_tokens: 1,
+        last_row: false,
+    };
+    let label = format!("{n_heads} heads of {head_dim}, {n_splits} splits, position {position}, window {window:?}");
+    f.case(step(caps, &label, &args), OutputKind::F32, ATOL, RTOL)
+}
