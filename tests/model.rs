@@ -1,6 +1,8 @@
 //! Whole models against values computed by other people's code: logits by prefill, by one-token decode and in chunks of
 //! 7, on the CPU references and on every tier of the GPU, and greedy text. Needs a GPU or a software Vulkan driver.
 
+#![allow(clippy::neg_cmp_op_on_partial_ord)] // !(a <= b) is how a NaN fails
+
 use lacewing::execute::Executor;
 use lacewing::execute::cpu::CpuExecutor;
 use lacewing::formats::source::open_files;
