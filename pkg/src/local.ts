@@ -2,6 +2,7 @@ import type { Engine, EngineInfo, EngineOptions, EngineUsage, Piece, SamplingOpt
 import { abortError, LacewingError, throwIfAborted, toLacewingError } from "./errors.js";
 import init, { __wbg_reset_state, Engine as WasmEngine, type InitOutput, setPanicHandler } from "./lacewing.js";
 import { getPlatform } from "./platform.js";
+import type { Files } from "./files.js";
 import { ProgressMeter } from "./progress.js";
 import { openSource } from "./sources.js";
 import type { Message, Progress, Source, Stats } from "./types.js";
@@ -48,11 +49,12 @@ export async function loadLocal(source: Source, options: EngineOptions, onProgre
   const files = await openSource(source, signal, (count) => meter.arrived(count)).catch((e: unknown) => {
     throw signal?.aborted ? abortError(signal) : toLacewingError(e, "download-failed");
   });
+  const watched = new WatchedFiles(files);
   try {
     const started = await (instance ??= startInstance());
     const wasm = await getPlatform().withGpu(() =>
       Promise.race([
-        WasmEngine.load(files, options, (downloaded: number, uploaded: number, total: number) => {
+        WasmEngine.load(watched, options, (downloaded: number, uploaded: number, total: number) => {
           meter.weights(downloaded, uploaded, total);
           // Between downloads (a local file, the upload) this is where an abort is noticed.
           throwIfAborted(signal);
@@ -67,9 +69,33 @@ export async function loadLocal(source: Source, options: EngineOptions, onProgre
     meter.ready();
     return new LocalEngine(wasm, started);
   } catch (e) {
-    throw signal?.aborted ? abortError(signal) : toLacewingError(e, "bad-request");
+    if (signal?.aborted) throw abortError(signal);
+    const error = toLacewingError(e, "bad-request");
+    // Only code and message come back from wasm; the details stayed here.
+    throw watched.error?.message === error.message ? watched.error : error;
   } finally {
     files.close();
+  }
+}
+
+/** Files that remember how they failed. */
+class WatchedFiles {
+  error: LacewingError | undefined;
+  constructor(private readonly files: Files) {}
+
+  main(): string | undefined {
+    return this.files.main();
+  }
+
+  async open(name: string): Promise<unknown> {
+    const source = await this.watch(this.files.open(name));
+    return source && { name: source.name, size: source.size, read: (offset: number, length: number) => this.watch(source.read(offset, length)) };
+  }
+
+  private watch<T>(promise: Promise<T>): Promise<T> {
+    return promise.catch((e: unknown) => {
+      throw (this.error = toLacewingError(e, "download-failed"));
+    });
   }
 }
 

@@ -19,11 +19,15 @@ export interface Calls {
 /** Name of a call. */
 export type CallName = keyof Calls;
 
-/** From the page to the worker. `abort-load` and `cancel` have no answer: they make a running call fail. */
+/**
+ * From the page to the worker. `abort-load` and `cancel` have no answer: they make a running call fail. After `end`
+ * nothing follows: a worker that cannot be terminated from outside ends by itself.
+ */
 export type ToWorker =
   | { [Name in CallName]: { kind: "call"; id: number; name: Name; args: Parameters<Calls[Name]> } }[CallName]
   | { kind: "abort-load" }
-  | { kind: "cancel" };
+  | { kind: "cancel" }
+  | { kind: "end" };
 
 /** From the worker to the page. */
 export type FromWorker =
@@ -36,4 +40,6 @@ export interface Port<Out, In> {
   post(message: Out): void;
   /** Sets the one listener. */
   listen(listener: (message: In) => void): void;
+  /** Lets this end go. */
+  close?(): void;
 }

@@ -44,6 +44,7 @@ export function serve(port: Port<FromWorker, ToWorker>): void {
   port.listen((message) => {
     if (message.kind === "abort-load") return loading.abort();
     if (message.kind === "cancel") return engine?.cancel();
+    if (message.kind === "end") return port.close?.();
     const { id } = message;
     answer(message).then(
       (value) => port.post({ kind: "result", id, value }),

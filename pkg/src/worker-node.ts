@@ -5,5 +5,6 @@ import { serve } from "./serve.js";
 const port = parentPort!;
 serve({
   post: (message) => port.postMessage(message),
-  listen: (listener) => port.on("message", listener),
+  listen: (listener) => void port.on("message", listener),
+  close: () => port.close(),
 });

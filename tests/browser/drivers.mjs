@@ -44,7 +44,7 @@ async function chromium(executablePath, webgpu) {
   const { chromium } = await import("playwright-core");
   // A GPU where there is one; the browser's own software adapter where there is none, or where a test run wants it.
   const software = process.env.LACEWING_GPU === "1" ? [] : ["--use-webgpu-adapter=swiftshader"];
-  const args = webgpu ? [...CHROMIUM_FLAGS, ...software] : ["--disable-features=WebGPU", "--disable-gpu", "--disable-blink-features=WebGPU"];
+  const args = webgpu ? [...CHROMIUM_FLAGS, ...software] : ["--disable-gpu"];
   const browser = await chromium.launch({ executablePath, args: ["--headless=new", "--no-sandbox", ...args], headless: true });
   return {
     compiler: "tint",
@@ -52,6 +52,8 @@ async function chromium(executablePath, webgpu) {
     async open(url) {
       const page = await browser.newPage();
       const errors = listen(page);
+      // Without a GPU Chromium has no adapter, but still the object.
+      if (!webgpu) await page.addInitScript(() => delete Navigator.prototype.gpu);
       await page.goto(url);
       return {
         errors,

@@ -11,7 +11,10 @@ export function withString(file, key, value) {
   const count = Number(view.getBigUint64(16, true));
   let at = 24;
   const number = () => Number(view.getBigUint64((at += 8) - 8, true));
-  const skipString = () => void (at += number());
+  const skipString = () => {
+    const length = number();
+    at += length;
+  };
   const skipValue = (type) => {
     if (type === STRING) return skipString();
     if (type !== 9) return void (at += SCALAR_BYTES[type]);

@@ -22,6 +22,17 @@ export async function startFaultServer(directories) {
   };
 }
 
+/** Resolves when the client has taken what was written, or is gone. */
+function drained(response) {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off("drain", done).off("close", done);
+      resolve();
+    };
+    response.on("drain", done).on("close", done);
+  });
+}
+
 async function open(directories, path) {
   const [name, ...rest] = path.split("/");
   const big = name === "big" ? /^(\d+)\.gguf$/.exec(rest[0]) : undefined;
@@ -90,7 +101,7 @@ async function answer(request, response, directories, answers) {
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     } else if (!response.write(part)) {
-      await new Promise((resolve) => response.once("drain", resolve).once("close", resolve));
+      await drained(response);
     }
     if (left === 0 || response.destroyed) break;
   }

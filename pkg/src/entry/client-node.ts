@@ -9,7 +9,11 @@ setSpawn(() => {
     listen: (listener) => void worker.on("message", (message: FromWorker) => listener(message)),
     onFailure: (listener) => void worker.on("error", (e) => listener(e.message)),
     hold: (wait) => (wait ? worker.ref() : worker.unref()),
-    end: () => void worker.terminate(),
+    // Not terminate(): Dawn ends the whole process when one of its promises is still open.
+    end() {
+      worker.postMessage({ kind: "end" });
+      worker.unref();
+    },
   };
 });
 
