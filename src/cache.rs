@@ -3,7 +3,7 @@
 //! Rows are positions, so growing is one copy per buffer. The cache remembers which token ids its rows hold: a new
 //! prompt keeps the longest common prefix.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::execute::{BufferUse, Executor};
 use crate::kernels::{Bind, BufferId, KvType};
 use crate::model::plan::{Kv, KvLayer};
@@ -32,6 +32,18 @@ impl KvCache {
 
     /// Allocates the first rows.
     pub fn new(spec: &ModelSpec, kv_type: KvType, context_length: u32, executor: &mut dyn Executor) -> Result<KvCache> {
+        // Growing must not fail in the middle of a reply because of a limit that is known now.
+        let caps = executor.caps();
+        let widest = spec.layers.iter().map(|l| row_bytes(l.n_kv_heads * l.head_dim, kv_type)).max().unwrap_or(0);
+        let row = widest.max(u64::from(spec.rope.n_rot) * 4).max(1);
+        let most = caps.max_binding_bytes.min(caps.max_buffer_bytes) / row;
+        if u64::from(context_length) > most {
+            return Err(Error::LimitExceeded(format!(
+                "a context of {context_length} tokens needs a buffer of {} bytes per layer, more than this device allows: \
+                 load the model with a contextLength of at most {most}",
+                u64::from(context_length) * row
+            )));
+        }
         let empty = Bind { buffer: BufferId(0), offset: 0, bytes: 0 };
         let mut cache = KvCache {
             kv: Kv {
