@@ -149,7 +149,7 @@ fn main(
     let rotates = head < params.q_heads + params.k_heads;
     let dims = dimensions(team % TEAMS_PER_HEAD, rotates);
     let rows = dims + vec4<u32>(head * HEAD_DIM);
-    let sums = lanes_sum(rows_partial(rows, rows, lane), tid, sg);
+    let sums = lanes_sum(rows_partial(rows, rows, lane, 0u, params.chunks), tid, sg);
     if (lane == 0u && team < heads * TEAMS_PER_HEAD) {
         var y = sums.a * inverseSqrt(sums.squares / f32(params.cols) + params.eps);
 #if BIAS

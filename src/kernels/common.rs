@@ -63,6 +63,13 @@ impl Teams {
         Teams { lanes, groups: Self::THREADS / lanes }
     }
 
+    /// For workgroups that prepare x in workgroup memory, each for itself: many rows share it.
+    pub fn large(rows: u32) -> Teams {
+        // 32 rows per workgroup, or 16 where these would be too few workgroups.
+        let lanes = if rows >= 2048 { 32 } else { 64 };
+        Teams { lanes, groups: 256 / lanes }
+    }
+
     /// Sets the constants that `shaders/lib/lanes.wgsl` needs.
     pub fn define(self, variant: Variant) -> Variant {
         variant.constant("WG", self.lanes * self.groups).constant("LANES", self.lanes).constant("GROUPS", self.groups)

@@ -87,6 +87,9 @@ struct Params {
     out_column: u32,
 }
 
+/// Most pairs of a split and a head that the merge prologue has workgroup memory for: 8 KiB.
+const MAX_STATS: u32 = 16 * 128;
+
 /// What `select` decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
@@ -105,7 +108,11 @@ pub fn select(rows: u32, chunks: u32, n_tokens: u32) -> Tuning {
 /// Builds the step.
 pub fn step(caps: &Caps, label: &str, args: &Args<'_>) -> Step {
     let chunks = args.matrix.layout.row_code_words(args.matrix.cols) / 4;
-    step_with(caps, label, args, select(args.part.rows, chunks, args.n_tokens))
+    let mut tuning = select(args.part.rows, chunks, args.n_tokens);
+    if matches!(args.input, Input::Merge { .. }) {
+        tuning = Tuning { teams: Teams::large(args.part.rows), rows8: false };
+    }
+    step_with(caps, label, args, tuning)
 }
 
 /// Builds the step with a given work distribution (tests, tuning).
@@ -146,14 +153,16 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, tuning: Tuning) -> S
             variant = variant.flag("NORM", true);
             bindings.extend([*x, args.state, args.out, *weight]);
         }
-        Input::Merge { partials, stats, n_splits, n_heads, head_dim, window } => {
+        Input::Merge { partials, stats: sums, n_splits, n_heads, head_dim, window } => {
             assert!(m == 1 && !args.last_row, "{label}: the merge prologue is for one token");
             params.n_splits = *n_splits;
             params.window = window.unwrap_or(u32::MAX);
-            variant = variant.flag("MERGE", true);
+            let stats = n_splits * n_heads;
+            assert!(stats <= MAX_STATS, "{label}: {stats} pairs of splits and heads, at most {MAX_STATS}");
+            variant = variant.flag("MERGE", true).flag("MANY_STATS", stats > MAX_STATS / 2);
             variant =
                 variant.constant("HEAD_DIM", *head_dim).constant("N_HEADS", *n_heads).constant("MAX_SPLITS", *n_splits);
-            bindings.extend([*partials, args.state, args.out, *stats]);
+            bindings.extend([*partials, args.state, args.out, *sums]);
         }
     }
     bindings.extend(args.bias);
