@@ -138,7 +138,7 @@ impl Shape {
             n_tokens: self.tokens,
             last_row: self.last_row,
         };
-        let mut tuning = select(args.part.rows, self.layout.row_code_words(self.cols) / 4, self.tokens);
+        let mut tuning = select(&args);
         tuning.rows8 = self.rows8;
         tuning.teams = self.teams.unwrap_or(tuning.teams);
         let label = format!("rows {}..{} x {}", args.part.row_start, self.rows, self.cols);
