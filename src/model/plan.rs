@@ -2,12 +2,11 @@
 
 use super::load::{GateUp, LayerWeights, Linear, Weights};
 use super::spec::{LayerSpec, ModelSpec};
-use crate::cache::KvCache;
 use crate::error::Result;
 use crate::execute::{BufferUse, Executor};
 use crate::kernels::{
-    Bind, Caps, Matrix, Step, attention_decode, attention_prefill, embed, gate_up, glu, matmul, matvec, qkv, rms_norm,
-    rope_kv, sample, sample_reduce,
+    Bind, Caps, KvType, Matrix, Step, attention_decode, attention_prefill, embed, gate_up, glu, matmul, matvec, qkv,
+    rms_norm, rope_kv, sample, sample_reduce,
 };
 use crate::weights::UNIT;
 
@@ -143,6 +142,28 @@ impl Buffers {
     }
 }
 
+/// K and V of one layer.
+#[derive(Debug, Clone, Copy)]
+pub struct KvLayer {
+    /// Keys, rotated: `[capacity, n_kv_heads * head_dim]`
+    pub k: Bind,
+    /// Values: `[capacity, n_kv_heads * head_dim]`
+    pub v: Bind,
+}
+
+/// Where the KV cache lies.
+#[derive(Debug, Clone)]
+pub struct Kv {
+    /// One per layer.
+    pub layers: Vec<KvLayer>,
+    /// f32 `[capacity, n_rot / 2, 2]`: cos and sin of every position (16 bytes when there is no rope).
+    pub rope: Bind,
+    /// Element type.
+    pub kv_type: KvType,
+    /// Longest context allowed.
+    pub context_length: u32,
+}
+
 /// Makes plans.
 pub struct Planner<'a> {
     /// The model.
@@ -152,7 +173,7 @@ pub struct Planner<'a> {
     /// Activations.
     pub buffers: &'a Buffers,
     /// KV cache and rope table.
-    pub cache: &'a KvCache,
+    pub cache: &'a Kv,
     /// What kernels may use.
     pub caps: Caps,
 }
