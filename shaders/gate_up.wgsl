@@ -50,7 +50,7 @@ fn main(
     let lane = tid % LANES;
     let row = ((workgroup.y * grid.x + workgroup.x) * GROUPS + tid / LANES) * 4u;
     let gate_rows = min(vec4<u32>(row, row + 1u, row + 2u, row + 3u), vec4<u32>(params.d_ff - 1u));
-    let sums = lanes_sum(rows_partial(gate_rows, gate_rows + vec4<u32>(params.d_ff), lane), tid, sg);
+    let sums = lanes_sum(rows_partial(gate_rows, gate_rows + vec4<u32>(params.d_ff), lane, 0u, params.chunks), tid, sg);
     let inverse = inverseSqrt(sums.squares / f32(params.cols) + params.eps);
     if (lane < 4u && row + lane < params.d_ff) {
         var gate = sums.a[lane] * inverse;

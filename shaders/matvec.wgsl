@@ -3,7 +3,8 @@
 //
 // LANES threads share ROWS = 4 rows (8: ROWS8) and stride over K in chunks of 16 bytes; a workgroup holds GROUPS such
 // teams; workgroup w (grid x fastest) owns rows [w * GROUPS * ROWS, ...) of this part of the matrix.
-// Requires: x_stride a multiple of 4 columns; NORM: cols a multiple of 4; MERGE: M = 1, HEAD_DIM a multiple of 4.
+// Requires: x_stride a multiple of 4 columns; NORM: cols a multiple of 4; MERGE: M = 1, HEAD_DIM a multiple of 4, and
+// rows enough per workgroup to pay for joining the partials in each.
 // LAST_ROW: x row state.n_tokens - 1 gives out row 0.
 
 #import quant/LAYOUT
@@ -12,6 +13,9 @@
 #import lib/rows_many
 #else
 #import lib/rows
+#endif
+#if MERGE
+#import lib/merge
 #endif
 
 struct Params {
@@ -55,46 +59,8 @@ struct State {
 #endif
 
 #if MERGE
-var<workgroup> split_weight: array<f32, MAX_SPLITS * N_HEADS>;
-
-// Splits in use: the rule of attention_decode.
-fn live_splits() -> u32 {
-    let live = min(state.position + 1u, params.window);
-    return clamp((live + 63u) / 64u, 1u, params.n_splits);
-}
-
-// Weight of each live split of each head, exp(max_s - max) / sum, into workgroup memory.
-fn weigh_splits(tid: u32) {
-    let live = live_splits();
-    for (var head = tid; head < N_HEADS; head += WG) {
-        var top = stats[head].x;
-        for (var s = 1u; s < live; s++) {
-            top = max(top, stats[s * N_HEADS + head].x);
-        }
-        var sum = 0.0;
-        for (var s = 0u; s < live; s++) {
-            let st = stats[s * N_HEADS + head];
-            let e = exp(max(st.x - top, -80.0));
-            split_weight[s * N_HEADS + head] = e;
-            sum += e * st.y;
-        }
-        for (var s = 0u; s < live; s++) {
-            split_weight[s * N_HEADS + head] /= sum;
-        }
-    }
-    workgroupBarrier();
-}
-
 fn x_quad(quad: u32) -> vec4<f32> {
-    let head = quad * 4u / HEAD_DIM;
-    if (head >= N_HEADS) {
-        return vec4<f32>();
-    }
-    var v = vec4<f32>();
-    for (var s = 0u; s < live_splits(); s++) {
-        v += split_weight[s * N_HEADS + head] * x[s * (N_HEADS * HEAD_DIM / 4u) + quad];
-    }
-    return v;
+    return merged[quad % TILE_QUADS];
 }
 #else
 #if MANY
@@ -160,11 +126,22 @@ fn main(
         }
     }
 #else
-#if MERGE
-    weigh_splits(tid);
-#endif
     let b = min(a + vec4<u32>(4u), vec4<u32>(params.rows - 1u));
-    var sums = lanes_sum(rows_partial(a, b, lane), tid, sg);
+#if MERGE
+    let live = live_splits();
+    weigh_splits(live, tid);
+    var mine = Sums();
+    for (var first = 0u; first < params.chunks; first += TILE_QUADS / QUADS) {
+        merge_tile(first * QUADS, live, tid);
+        workgroupBarrier();
+        let end = min(first + TILE_QUADS / QUADS, params.chunks);
+        mine = add_sums(mine, rows_partial(a, b, lane, first, end));
+        workgroupBarrier(); // the next tile overwrites this one
+    }
+#else
+    let mine = rows_partial(a, b, lane, 0u, params.chunks);
+#endif
+    var sums = lanes_sum(mine, tid, sg);
 #if NORM
     let inverse = inverseSqrt(sums.squares / f32(params.cols) + params.eps);
     sums.a *= inverse;

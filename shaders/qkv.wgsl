@@ -2,11 +2,11 @@
 // (a, b) at (i, i + N_ROT/2) becomes (a cos - b sin, b cos + a sin); q goes to q_out, k and v to row `position` of the
 // caches (f16 pairs, or f32 with KV_F32).
 //
-// LANES threads share 4 rows of one head and stride over K in chunks of 16 bytes; a workgroup holds GROUPS such teams;
-// workgroup w (grid x fastest) owns teams [w * GROUPS, ...). A team owns whole rotary pairs and whole words of an f16
-// cache: rows {2j, 2j+1, half+2j, half+2j+1} of a head, half = N_ROT/2, and four neighbours beyond N_ROT and in v.
-// ODD_HALF (half is odd, so that partners share no words): a team owns one word, computes the two partner rows too, and
-// drops them: twice the work, for shapes that no known model has.
+// LANES threads share ROWS = 4 rows of one head (8: ROWS8, the next four as well) and stride over K in chunks of 16
+// bytes; a workgroup holds GROUPS such teams; workgroup w (grid x fastest) owns rows from w * GROUPS * ROWS in this order:
+// whole rotary pairs and whole words of an f16 cache, {2j, 2j+1, half+2j, half+2j+1} of a head, half = N_ROT/2, and four
+// neighbours beyond N_ROT and in v. ODD_HALF (half is odd, so that partners share no words): of four rows two neighbours
+// are stored, the others are their partners: twice the work, for shapes that no known model has.
 // Requires: HEAD_DIM a multiple of 4, N_ROT even and at most HEAD_DIM, cols a multiple of 4.
 // State and bias are uniforms: 8 storage buffers are taken.
 
@@ -51,9 +51,9 @@ struct State {
 
 const HALF: u32 = N_ROT / 2u;
 #if ODD_HALF
-const TEAMS_PER_HEAD: u32 = HEAD_DIM / 2u;
+const OWNED_PER_HEAD: u32 = HEAD_DIM / 2u;
 #else
-const TEAMS_PER_HEAD: u32 = HEAD_DIM / 4u;
+const OWNED_PER_HEAD: u32 = HEAD_DIM / 4u;
 #endif
 
 fn x_quad(quad: u32) -> vec4<f32> {
@@ -80,7 +80,7 @@ fn partner(d: u32, rotates: bool) -> u32 {
 }
 #endif
 
-// The four dimensions of team j of a head; with ODD_HALF two dimensions and their partners.
+// The dimensions of the j-th four rows of a head; with ODD_HALF two dimensions and their partners.
 fn dimensions(j: u32, rotates: bool) -> vec4<u32> {
 #if ODD_HALF
     return vec4<u32>(2u * j, 2u * j + 1u, partner(2u * j, rotates), partner(2u * j + 1u, rotates));
@@ -130,6 +130,37 @@ fn store(head: u32, d: u32, v: vec2<f32>) {
     }
 }
 
+// What a team works on: 4 rows of one head.
+struct Owned {
+    head: u32, // over all of q, k, v
+    rotates: bool,
+    dims: vec4<u32>,
+}
+
+fn owned(index: u32, heads: u32) -> Owned {
+    let head = min(index / OWNED_PER_HEAD, heads - 1u);
+    let rotates = head < params.q_heads + params.k_heads;
+    return Owned(head, rotates, dimensions(index % OWNED_PER_HEAD, rotates));
+}
+
+// Bias, rotation, store.
+fn finish(o: Owned, sums: vec4<f32>) {
+    var y = sums;
+#if BIAS
+    for (var i = 0u; i < 4u; i++) {
+        let row = o.head * HEAD_DIM + o.dims[i];
+        y[i] += bias[row / 4u][row % 4u];
+    }
+#endif
+    if (o.rotates) {
+        y = rotated(y, o.dims);
+    }
+    store(o.head, o.dims.x, y.xy);
+#if !ODD_HALF
+    store(o.head, o.dims.z, y.zw);
+#endif
+}
+
 @compute @workgroup_size(WG)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -144,25 +175,19 @@ fn main(
 #endif
     let lane = tid % LANES;
     let heads = params.q_heads + params.k_heads + params.v_heads;
-    let team = (workgroup.y * grid.x + workgroup.x) * GROUPS + tid / LANES;
-    let head = min(team / TEAMS_PER_HEAD, heads - 1u);
-    let rotates = head < params.q_heads + params.k_heads;
-    let dims = dimensions(team % TEAMS_PER_HEAD, rotates);
-    let rows = dims + vec4<u32>(head * HEAD_DIM);
-    let sums = lanes_sum(rows_partial(rows, rows, lane), tid, sg);
-    if (lane == 0u && team < heads * TEAMS_PER_HEAD) {
-        var y = sums.a * inverseSqrt(sums.squares / f32(params.cols) + params.eps);
-#if BIAS
-        for (var i = 0u; i < 4u; i++) {
-            y[i] += bias[rows[i] / 4u][rows[i] % 4u];
-        }
-#endif
-        if (rotates) {
-            y = rotated(y, dims);
-        }
-        store(head, dims.x, y.xy);
-#if !ODD_HALF
-        store(head, dims.z, y.zw);
-#endif
+    let first = ((workgroup.y * grid.x + workgroup.x) * GROUPS + tid / LANES) * ROWS / 4u;
+    let a = owned(first, heads);
+    let b = owned(first + 1u, heads);
+    let a_rows = a.dims + vec4<u32>(a.head * HEAD_DIM);
+    let b_rows = b.dims + vec4<u32>(b.head * HEAD_DIM);
+    let sums = lanes_sum(rows_partial(a_rows, b_rows, lane, 0u, params.chunks), tid, sg);
+    let inverse = inverseSqrt(sums.squares / f32(params.cols) + params.eps);
+    if (lane == 0u && first < heads * OWNED_PER_HEAD) {
+        finish(a, sums.a * inverse);
     }
+#if ROWS8
+    if (lane == 1u && first + 1u < heads * OWNED_PER_HEAD) {
+        finish(b, sums.b * inverse);
+    }
+#endif
 }

@@ -3,36 +3,22 @@
 //! Rows are positions, so growing is one copy per buffer. The cache remembers which token ids its rows hold: a new
 //! prompt keeps the longest common prefix.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::execute::{BufferUse, Executor};
 use crate::kernels::{Bind, BufferId, KvType};
+use crate::model::plan::{Kv, KvLayer};
 use crate::model::rope;
 use crate::model::spec::ModelSpec;
 
 /// Rows allocated at first; doubled as needed up to the context length.
 const FIRST_CAPACITY: u32 = 512;
 
-/// K and V of one layer.
-#[derive(Debug, Clone, Copy)]
-pub struct KvLayer {
-    /// Keys, rotated.
-    pub k: Bind,
-    /// Values.
-    pub v: Bind,
-}
-
 /// See the module.
 pub struct KvCache {
-    /// One per layer.
-    pub layers: Vec<KvLayer>,
-    /// f32 `[capacity, n_rot / 2, 2]`: cos and sin of every position (16 bytes when there is no rope).
-    pub rope: Bind,
-    /// Element type.
-    pub kv_type: KvType,
+    /// Where its buffers are.
+    pub kv: Kv,
     /// Rows allocated.
     pub capacity: u32,
-    /// Longest context allowed.
-    pub context_length: u32,
     /// The token of each valid row.
     pub ids: Vec<u32>,
     row_bytes: Vec<u64>,
@@ -46,13 +32,27 @@ impl KvCache {
 
     /// Allocates the first rows.
     pub fn new(spec: &ModelSpec, kv_type: KvType, context_length: u32, executor: &mut dyn Executor) -> Result<KvCache> {
+        // Growing must not fail in the middle of a reply because of a limit that is known now.
+        let caps = executor.caps();
+        let widest = spec.layers.iter().map(|l| row_bytes(l.n_kv_heads * l.head_dim, kv_type)).max().unwrap_or(0);
+        let row = widest.max(u64::from(spec.rope.n_rot) * 4).max(1);
+        let most = caps.max_binding_bytes.min(caps.max_buffer_bytes) / row;
+        if u64::from(context_length) > most {
+            return Err(Error::LimitExceeded(format!(
+                "a context of {context_length} tokens needs a buffer of {} bytes per layer, more than this device allows: \
+                 load the model with a contextLength of at most {most}",
+                u64::from(context_length) * row
+            )));
+        }
         let empty = Bind { buffer: BufferId(0), offset: 0, bytes: 0 };
         let mut cache = KvCache {
-            layers: vec![KvLayer { k: empty, v: empty }; spec.layers.len()],
-            rope: empty,
-            kv_type,
+            kv: Kv {
+                layers: vec![KvLayer { k: empty, v: empty }; spec.layers.len()],
+                rope: empty,
+                kv_type,
+                context_length,
+            },
             capacity: 0,
-            context_length,
             ids: Vec::new(),
             row_bytes: spec.layers.iter().map(|l| row_bytes(l.n_kv_heads * l.head_dim, kv_type)).collect(),
         };
@@ -62,7 +62,7 @@ impl KvCache {
 
     /// The capacity to grow to so that `rows` fit; None when they fit already. `rows` is at most the context length.
     pub fn growth_for(&self, rows: u32) -> Option<u32> {
-        (rows > self.capacity).then(|| rows.next_power_of_two().min(self.context_length).max(rows))
+        (rows > self.capacity).then(|| rows.next_power_of_two().min(self.kv.context_length).max(rows))
     }
 
     /// Allocates `capacity` rows and copies the old ones in queue order. Every plan must be compiled anew afterwards.
@@ -97,14 +97,14 @@ impl KvCache {
         if self.capacity > 0 {
             for (i, row) in self.row_bytes.iter().enumerate() {
                 let bytes = row * u64::from(self.capacity);
-                for (old, new) in [(self.layers[i].k, layers[i].k), (self.layers[i].v, layers[i].v)] {
+                for (old, new) in [(self.kv.layers[i].k, layers[i].k), (self.kv.layers[i].v, layers[i].v)] {
                     executor.copy(old.buffer, 0, new.buffer, 0, bytes)?;
                     executor.destroy_buffer(old.buffer);
                 }
             }
-            executor.destroy_buffer(self.rope.buffer);
+            executor.destroy_buffer(self.kv.rope.buffer);
         }
-        (self.layers, self.rope, self.capacity) = (layers, rope, capacity);
+        (self.kv.layers, self.kv.rope, self.capacity) = (layers, rope, capacity);
         Ok(())
     }
 

@@ -13,9 +13,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gpu", &["execute"]),
     ("text", &["formats"]),
     ("decode", &["error"]),
-    ("cache", &["execute"]),
+    ("clock", &[]),
     ("model", &["execute"]),
-    ("session", &["text", "decode", "cache", "model"]),
+    ("cache", &["model"]),
+    ("session", &["text", "decode", "cache", "model", "clock"]),
     ("inspect", &["model"]),
     ("web", &["session", "gpu"]),
 ];

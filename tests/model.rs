@@ -1,6 +1,8 @@
 //! Whole models against values computed by other people's code: logits by prefill, by one-token decode and in chunks of
 //! 7, on the CPU references and on every tier of the GPU, and greedy text. Needs a GPU or a software Vulkan driver.
 
+#![allow(clippy::neg_cmp_op_on_partial_ord)] // !(a <= b) is how a NaN fails
+
 use lacewing::execute::Executor;
 use lacewing::execute::cpu::CpuExecutor;
 use lacewing::formats::source::open_files;
@@ -345,4 +347,17 @@ fn bisect_finds_nothing_wrong() {
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && text.contains("steps agree"), "{case}: {text}{:?}", output.stderr);
     }
+}
+
+/// A context whose cache would not fit a binding is refused before anything is read, with the largest that fits.
+#[test]
+fn a_context_beyond_the_limits_is_refused() {
+    let options = GpuOptions { max_binding_bytes: Some(64 << 10), allow_software: true, ..GpuOptions::default() };
+    let gpu = pollster::block_on(Gpu::new(options)).expect("a GPU");
+    let files = open_files(goldens().join("gguf-models/llama-Q4_0.gguf").to_str().expect("UTF-8")).expect("it opens");
+    // 2 KV heads of 64 in f32: 512 bytes per position, so 128 positions fit.
+    let options = LoadOptions { kv_type: KvType::F32, context_length: Some(300), ..LoadOptions::default() };
+    let error = pollster::block_on(Model::load(files, Box::new(gpu), options, &mut |_| {})).err().expect("refused");
+    assert_eq!(error.code(), "limit-exceeded", "{error}");
+    assert!(error.to_string().contains("at most 128"), "{error}");
 }

@@ -1,4 +1,5 @@
-// Partial dot products of 4 (or 8: ROWS8) matrix rows with x, one lane's share: the inner loop of decoding.
+// Partial dot products of 4 (or 8: ROWS8) matrix rows with x, one lane's share of the chunks first..end: the inner loop
+// of decoding.
 // Lanes stride over 16-byte chunks, so that neighbours read neighbouring words of every row; x is read once per chunk
 // and used for all rows. With NORM, x is multiplied by norm_weight and the squares of x are summed on the way: the
 // caller multiplies by rsqrt(squares / cols + eps) at the end.
@@ -16,10 +17,10 @@ fn take_quad(quad: u32, x: ptr<function, vec4<f32>>, squares: ptr<function, f32>
 #endif
 }
 
-fn rows_partial(a: vec4<u32>, b: vec4<u32>, lane: u32) -> Sums {
+fn rows_partial(a: vec4<u32>, b: vec4<u32>, lane: u32, first: u32, end: u32) -> Sums {
     var sums = Sums();
     var squares = 0.0;
-    for (var chunk = lane; chunk < params.chunks; chunk += LANES) {
+    for (var chunk = first + lane; chunk < end; chunk += LANES) {
         let a0 = load_chunk(a.x, chunk);
         let a1 = load_chunk(a.y, chunk);
         let a2 = load_chunk(a.z, chunk);

@@ -80,6 +80,14 @@ fn now_ns() -> u64 {
 #[cfg(target_arch = "wasm32")]
 use super::web::now_ns;
 
+/// JavaScript would free the device's memory whenever its garbage collector comes by; a model that is disposed of gives
+/// gigabytes back at once.
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        self.context.device.destroy();
+    }
+}
+
 impl Gpu {
     /// Opens the best adapter. Fails with `unsupported-webgpu` when there is none, only a software one that
     /// `options` does not allow, or one that lacks the forced tier.

@@ -63,9 +63,54 @@ impl Teams {
         Teams { lanes, groups: Self::THREADS / lanes }
     }
 
-    /// Sets the constants that `shaders/lib/lanes.wgsl` needs.
+    /// For workgroups that prepare x in workgroup memory, each for itself: many rows share it.
+    pub fn large(rows: u32) -> Teams {
+        // 32 rows per workgroup, or 16 where these would be too few workgroups.
+        let lanes = if rows >= 2048 { 32 } else { 64 };
+        Teams { lanes, groups: 256 / lanes }
+    }
+}
+
+/// With so many rows, 8 per team still fill a device, and x is read half as often: it is f32, so that for 4 rows of
+/// 4-bit weights caches deliver twice as many bytes of x as memory does of weights.
+pub const ENOUGH_ROWS: u32 = 4096;
+/// As [`ENOUGH_ROWS`] where the weight of a norm comes with x.
+pub const ENOUGH_ROWS_NORM: u32 = 2048;
+
+/// Work distribution of a mat-vec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// Threads per team and teams per workgroup.
+    pub teams: Teams,
+    /// 8 rows per team instead of 4.
+    pub rows8: bool,
+}
+
+impl Tuning {
+    /// For `rows` rows of `chunks` 16-byte words.
+    pub fn select(chunks: u32, rows: u32, enough: u32) -> Tuning {
+        let rows8 = rows >= enough;
+        Tuning { teams: Teams::select(chunks, rows.div_ceil(if rows8 { 8 } else { 4 })), rows8 }
+    }
+
+    /// Rows per team.
+    pub fn rows(self) -> u32 {
+        if self.rows8 { 8 } else { 4 }
+    }
+
+    /// Rows per workgroup.
+    pub fn rows_per_workgroup(self) -> u32 {
+        self.rows() * self.teams.groups
+    }
+
+    /// Sets the flag and the constants that `shaders/lib/lanes.wgsl` and the kernels need.
     pub fn define(self, variant: Variant) -> Variant {
-        variant.constant("WG", self.lanes * self.groups).constant("LANES", self.lanes).constant("GROUPS", self.groups)
+        variant
+            .flag("ROWS8", self.rows8)
+            .constant("WG", self.teams.lanes * self.teams.groups)
+            .constant("LANES", self.teams.lanes)
+            .constant("GROUPS", self.teams.groups)
+            .constant("ROWS", self.rows())
     }
 }
 

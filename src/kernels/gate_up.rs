@@ -1,6 +1,6 @@
 //! One decode token: out = activation(W_gate n + b_gate) * (W_up n + b_up), n = RMSNorm(x) * weight.
 
-use super::common::{self, Teams, WeightParams};
+use super::common::{self, Teams, Tuning, WeightParams};
 use super::fixture::{Fixture, Rng};
 use super::{Access, Case, Kernel, OutputKind, Slot, Variant, reference};
 use super::{Activation, Bind, Caps, Matrix, Step};
@@ -43,6 +43,7 @@ pub fn step(caps: &Caps, label: &str, args: &Args<'_>) -> Step {
 
 /// Builds the step with a given work distribution (tests, tuning).
 pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, teams: Teams) -> Step {
+    let tuning = Tuning { teams, rows8: true }; // 4 of gate, 4 of up
     let matrix = args.matrix;
     let params = Params {
         weights: WeightParams::new(matrix.layout, matrix.rows, matrix.cols),
@@ -53,7 +54,6 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, teams: Teams) -> Ste
     };
     let variant = common::variant("gate_up", caps, matrix.layout)
         .flag("NORM", true)
-        .flag("ROWS8", true)
         .flag("BIAS", args.bias.is_some())
         .flag(args.activation.flag(), true);
     let part = &matrix.parts[0];
@@ -62,7 +62,7 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, teams: Teams) -> Ste
     Step {
         kernel: &GateUp,
         label: label.to_string(),
-        variant: teams.define(variant),
+        variant: tuning.define(variant),
         params: bytemuck::bytes_of(&params).to_vec(),
         bindings,
         grid: common::fold_grid(params.d_ff.div_ceil(4 * teams.groups)),

@@ -1,7 +1,7 @@
 //! y = W x (+ bias) (+ y), for 1..=8 tokens with one read of W. Optional prologues: RMSNorm of x, or the merge of
 //! split-KV attention partials. Serves o_proj, down_proj, logits, unfused projections and small batches.
 
-use super::common::{self, Teams, WeightParams};
+use super::common::{self, Teams, Tuning, WeightParams};
 use super::{Access, Case, Kernel, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, Matrix, MatrixPart, Step};
 
@@ -87,25 +87,25 @@ struct Params {
     out_column: u32,
 }
 
-/// What `select` decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tuning {
-    /// Threads per row team.
-    pub teams: Teams,
-    /// 8 rows per team instead of 4: less x traffic, for matrices with rows enough to fill the device anyway.
-    pub rows8: bool,
-}
+/// Most pairs of a split and a head that the merge prologue has workgroup memory for: 8 KiB.
+const MAX_STATS: u32 = 16 * 128;
 
-/// Work distribution for a part of `rows` rows of `chunks` 16-byte words.
-pub fn select(rows: u32, chunks: u32, n_tokens: u32) -> Tuning {
-    let rows8 = n_tokens == 1 && rows >= 16_384;
-    Tuning { teams: Teams::select(chunks, rows.div_ceil(if rows8 { 8 } else { 4 })), rows8 }
+/// The work distribution for a step.
+pub fn select(args: &Args<'_>) -> Tuning {
+    let rows = args.part.rows;
+    let chunks = args.matrix.layout.row_code_words(args.matrix.cols) / 4;
+    match args.input {
+        Input::Merge { .. } => Tuning { teams: Teams::large(rows), rows8: false },
+        // The weights are decoded once for all tokens; 8 rows would need too many registers.
+        _ if args.n_tokens > 1 => Tuning::select(chunks, rows, u32::MAX),
+        Input::Plain { .. } => Tuning::select(chunks, rows, common::ENOUGH_ROWS),
+        Input::Norm { .. } => Tuning::select(chunks, rows, common::ENOUGH_ROWS_NORM),
+    }
 }
 
 /// Builds the step.
 pub fn step(caps: &Caps, label: &str, args: &Args<'_>) -> Step {
-    let chunks = args.matrix.layout.row_code_words(args.matrix.cols) / 4;
-    step_with(caps, label, args, select(args.part.rows, chunks, args.n_tokens))
+    step_with(caps, label, args, select(args))
 }
 
 /// Builds the step with a given work distribution (tests, tuning).
@@ -125,14 +125,12 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, tuning: Tuning) -> S
         window: u32::MAX,
         out_column: args.out_column,
     };
-    let rows = if tuning.rows8 { 8 } else { 4 };
     let mut variant = common::variant("matvec", caps, matrix.layout)
         .flag("MANY", m > 1)
-        .flag("ROWS8", tuning.rows8)
         .flag("LAST_ROW", args.last_row)
         .flag("BIAS", args.bias.is_some())
         .flag("ACCUMULATE", args.accumulate);
-    variant = tuning.teams.define(variant).constant("ROWS", rows).constant("M", m);
+    variant = tuning.define(variant).constant("M", m);
     let mut bindings = vec![part.codes, part.meta];
     match &args.input {
         Input::Plain { x, stride } => {
@@ -146,14 +144,16 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, tuning: Tuning) -> S
             variant = variant.flag("NORM", true);
             bindings.extend([*x, args.state, args.out, *weight]);
         }
-        Input::Merge { partials, stats, n_splits, n_heads, head_dim, window } => {
+        Input::Merge { partials, stats: sums, n_splits, n_heads, head_dim, window } => {
             assert!(m == 1 && !args.last_row, "{label}: the merge prologue is for one token");
             params.n_splits = *n_splits;
             params.window = window.unwrap_or(u32::MAX);
-            variant = variant.flag("MERGE", true);
+            let stats = n_splits * n_heads;
+            assert!(stats <= MAX_STATS, "{label}: {stats} pairs of splits and heads, at most {MAX_STATS}");
+            variant = variant.flag("MERGE", true).flag("MANY_STATS", stats > MAX_STATS / 2);
             variant =
                 variant.constant("HEAD_DIM", *head_dim).constant("N_HEADS", *n_heads).constant("MAX_SPLITS", *n_splits);
-            bindings.extend([*partials, args.state, args.out, *stats]);
+            bindings.extend([*partials, args.state, args.out, *sums]);
         }
     }
     bindings.extend(args.bias);
@@ -163,7 +163,7 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, tuning: Tuning) -> S
         variant,
         params: bytemuck::bytes_of(&params).to_vec(),
         bindings,
-        grid: common::fold_grid(part.rows.div_ceil(rows * tuning.teams.groups)),
+        grid: common::fold_grid(part.rows.div_ceil(tuning.rows_per_workgroup())),
     }
 }
 

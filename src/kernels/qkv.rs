@@ -1,6 +1,6 @@
 //! One decode token: RMSNorm + stacked q, k, v projection + bias + rope + write of k and v into the cache.
 
-use super::common::{self, Teams, WeightParams};
+use super::common::{self, Teams, Tuning, WeightParams};
 use super::fixture::{Fixture, Rng, pack_f16};
 use super::{Access, Case, Kernel, OutputKind, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, KvType, Matrix, Step};
@@ -58,20 +58,20 @@ struct Params {
 /// The most rows with a bias: 64 KiB of uniform binding.
 pub const MAX_BIAS_ROWS: u32 = 16_384;
 
-/// Threads that compute a head: 4 rows each, or 2 and their partners where halves of rotary pairs share no words.
-fn teams_per_head(args: &Args<'_>) -> u32 {
-    args.head_dim / if args.n_rot % 4 == 2 { 2 } else { 4 }
+/// Fours of rows to compute, over all heads; where halves of rotary pairs share no words, of each four two are stored.
+fn fours(args: &Args<'_>) -> u32 {
+    let heads = args.q_heads + args.k_heads + args.v_heads;
+    heads * args.head_dim / if args.n_rot % 4 == 2 { 2 } else { 4 }
 }
 
 /// Builds the step.
 pub fn step(caps: &Caps, label: &str, args: &Args<'_>) -> Step {
     let chunks = args.matrix.layout.row_code_words(args.matrix.cols) / 4;
-    let heads = args.q_heads + args.k_heads + args.v_heads;
-    step_with(caps, label, args, Teams::select(chunks, heads * teams_per_head(args)))
+    step_with(caps, label, args, Tuning::select(chunks, fours(args) * 4, common::ENOUGH_ROWS_NORM))
 }
 
 /// Builds the step with a given work distribution (tests, tuning).
-pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, teams: Teams) -> Step {
+pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, tuning: Tuning) -> Step {
     let matrix = args.matrix;
     let heads = args.q_heads + args.k_heads + args.v_heads;
     assert!(
@@ -94,7 +94,7 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, teams: Teams) -> Ste
         .flag("BIAS", args.bias.is_some())
         .flag("ODD_HALF", args.n_rot % 4 == 2)
         .flag("KV_F32", args.kv_type == KvType::F32);
-    let mut variant = teams.define(variant).constant("HEAD_DIM", args.head_dim).constant("N_ROT", args.n_rot);
+    let mut variant = tuning.define(variant).constant("HEAD_DIM", args.head_dim).constant("N_ROT", args.n_rot);
     if args.bias.is_some() {
         variant = variant.constant("BIAS_QUADS", heads * args.head_dim / 4);
     }
@@ -117,7 +117,7 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, teams: Teams) -> Ste
         variant,
         params: bytemuck::bytes_of(&params).to_vec(),
         bindings,
-        grid: common::fold_grid((heads * teams_per_head(args)).div_ceil(teams.groups)),
+        grid: common::fold_grid((fours(args) * 4).div_ceil(tuning.rows_per_workgroup())),
     }
 }
 
@@ -214,9 +214,12 @@ impl Kernel for Qkv {
                 cases.push(shape.case(caps));
             }
         }
-        for (lanes, groups) in [(8, 8), (16, 4), (32, 2), (64, 1)] {
-            let teams = Some(Teams { lanes, groups });
-            cases.push(Shape { layout: Layout::Ga8Sym, cols: 320, teams, ..base }.case(caps));
+        for (lanes, groups, rows8) in [(8, 8, false), (16, 4, true), (32, 2, false), (64, 1, true)] {
+            let tuning = Some(Tuning { teams: Teams { lanes, groups }, rows8 });
+            let shape = Shape { layout: Layout::Ga8Sym, cols: 320, tuning, ..base };
+            cases.push(shape.case(caps));
+            cases.push(Shape { heads: [2, 1, 2], head_dim: 12, bias: true, ..shape }.case(caps));
+            cases.push(Shape { n_rot: 6, ..shape }.case(caps));
         }
         cases
     }
@@ -237,7 +240,7 @@ struct Shape {
     n_rot: u32,
     bias: bool,
     kv_type: KvType,
-    teams: Option<Teams>,
+    tuning: Option<Tuning>,
 }
 
 impl Default for Shape {
@@ -250,7 +253,7 @@ impl Default for Shape {
             n_rot: 8,
             bias: false,
             kv_type: KvType::F16,
-            teams: None,
+            tuning: None,
         }
     }
 }
@@ -295,8 +298,8 @@ impl Shape {
             KvType::F32 => (OutputKind::F32, 2e-6),
         };
         let label = format!("{:?} heads of {} x {}, {} rotated", self.heads, self.head_dim, self.cols, self.n_rot);
-        let step = match self.teams {
-            Some(teams) => step_with(caps, &label, &args, teams),
+        let step = match self.tuning {
+            Some(tuning) => step_with(caps, &label, &args, tuning),
             None => step(caps, &label, &args),
         };
         f.case(step, output, ATOL, rtol)

@@ -4,6 +4,7 @@
 //! [`config::ArchInfo`]; `build` makes a [`spec::ModelSpec`] of it and of the tensors' shapes.
 
 pub mod archs;
+pub mod buffers;
 pub mod build;
 pub mod config;
 mod gguf_config;

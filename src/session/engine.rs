@@ -62,7 +62,7 @@ impl Engine {
             spec: &self.spec,
             weights: &self.weights,
             buffers: &self.buffers,
-            cache: &self.cache,
+            cache: &self.cache.kv,
             caps: self.executor.caps(),
         };
         planner.plan(n_tokens, output)
@@ -178,7 +178,7 @@ impl Engine {
 
     /// Whether another decode step fits the context.
     pub fn has_room(&self) -> bool {
-        self.position < self.cache.context_length
+        self.position < self.cache.kv.context_length
     }
 
     /// Makes room for the logits of every position of a chunk, and returns the largest chunk (at most `chunk`) for it.

@@ -129,7 +129,7 @@ impl Model {
         self.cancel.set(false);
         self.drop_reply().await?;
         self.check_ids(ids)?;
-        let room = self.engine.cache.context_length - ids.len() as u32;
+        let room = self.engine.cache.kv.context_length - ids.len() as u32;
         if room == 0 {
             return Err(self.overflow(ids.len()));
         }
@@ -261,14 +261,14 @@ impl Model {
             let vocab_size = self.engine.spec.vocab_size;
             return Err(Error::BadRequest(format!("token id {id} is outside the vocabulary of {vocab_size} tokens")));
         }
-        if ids.len() as u64 > u64::from(self.engine.cache.context_length) {
+        if ids.len() as u64 > u64::from(self.engine.cache.kv.context_length) {
             return Err(self.overflow(ids.len()));
         }
         Ok(())
     }
 
     fn overflow(&self, prompt: usize) -> Error {
-        let context = self.engine.cache.context_length;
+        let context = self.engine.cache.kv.context_length;
         Error::ContextOverflow(format!(
             "the prompt has {prompt} tokens and the context holds {context}, reply included: shorten the prompt, or load \
              the model with a larger contextLength (this model was made for {})",
@@ -315,10 +315,10 @@ impl Model {
             "arch": e.spec.arch,
             "layers": e.spec.layers.len(),
             "vocab_size": e.spec.vocab_size,
-            "context_length": e.cache.context_length,
+            "context_length": e.cache.kv.context_length,
             "kv_capacity": e.cache.capacity,
             "kv_tokens": e.cache.ids.len(),
-            "kv_bytes_per_token": KvCache::bytes_per_token(&e.spec, e.cache.kv_type),
+            "kv_bytes_per_token": KvCache::bytes_per_token(&e.spec, e.cache.kv.kv_type),
             "weight_bytes_per_token": e.weights.bytes_per_token(),
             "dispatches_per_token": decode,
             "load_s": self.load_s,

@@ -32,7 +32,7 @@ pub struct Progress {
 }
 
 /// How to draw tokens.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct GenerateOptions {
     /// Most tokens to generate; None = as many as the context holds.
@@ -53,22 +53,6 @@ pub struct GenerateOptions {
     pub seed: Option<u32>,
     /// Do not stop at end-of-text tokens (benchmarks, goldens).
     pub ignore_eos: bool,
-}
-
-impl Default for GenerateOptions {
-    fn default() -> GenerateOptions {
-        GenerateOptions {
-            max_tokens: None,
-            temperature: None,
-            top_k: None,
-            top_p: None,
-            min_p: None,
-            repetition_penalty: None,
-            stop: Vec::new(),
-            seed: None,
-            ignore_eos: false,
-        }
-    }
 }
 
 /// A piece of a reply.
