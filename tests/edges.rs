@@ -2,9 +2,11 @@
 
 mod model_support;
 
-use lacewing::execute::Executor;
 use lacewing::execute::cpu::CpuExecutor;
+use lacewing::execute::{BufferUse, Counters, Executor, PlanId};
 use lacewing::formats::DType;
+use lacewing::formats::source::LocalFuture;
+use lacewing::kernels::{BufferId, Caps, Step};
 use lacewing::model::build::build;
 use lacewing::model::config::ArchInfo;
 use lacewing::session::text::Text;
@@ -12,6 +14,8 @@ use lacewing::session::{GenerateOptions, LoadOptions, Model};
 use lacewing::{Error, Result};
 use model_support::Builder;
 use serde_json::json;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 const VOCAB: u64 = 40;
 
@@ -128,4 +132,100 @@ fn a_prompt_after_logits_reuses_their_cache() {
     pollster::block_on(model.logits(&ids, Some(7))).unwrap();
     assert_eq!(generate(&mut model, &ids, 8).unwrap(), fresh);
     assert_eq!(model.usage().unwrap().cached_tokens, 29);
+}
+
+/// Tells of failed allocations only when it is flushed, as WebGPU in a browser does.
+struct Late {
+    inner: Box<dyn Executor>,
+    /// Buffers and plans whose creation fails: those with this in their label.
+    fails: Rc<RefCell<&'static str>>,
+    error: Option<Error>,
+}
+
+impl Late {
+    fn note(&mut self, label: &str) {
+        let fails = *self.fails.borrow();
+        if !fails.is_empty() && label.contains(fails) {
+            self.error.get_or_insert_with(|| Error::OutOfMemory(format!("no memory for {label}")));
+        }
+    }
+}
+
+impl Executor for Late {
+    fn adapter(&self) -> String {
+        self.inner.adapter()
+    }
+    fn caps(&self) -> Caps {
+        self.inner.caps()
+    }
+    fn create_buffer(&mut self, label: &str, bytes: u64, usage: BufferUse) -> Result<BufferId> {
+        self.note(label);
+        self.inner.create_buffer(label, bytes, usage)
+    }
+    fn destroy_buffer(&mut self, id: BufferId) {
+        self.inner.destroy_buffer(id);
+    }
+    fn write(&mut self, id: BufferId, offset: u64, data: &[u8]) -> Result<()> {
+        self.inner.write(id, offset, data)
+    }
+    fn copy(&mut self, from: BufferId, at: u64, to: BufferId, to_at: u64, bytes: u64) -> Result<()> {
+        self.inner.copy(from, at, to, to_at, bytes)
+    }
+    fn flush(&mut self) -> LocalFuture<'static, Result<()>> {
+        match self.error.take() {
+            Some(e) => Box::pin(std::future::ready(Err(e))),
+            None => self.inner.flush(),
+        }
+    }
+    fn read(&mut self, id: BufferId, offset: u64, bytes: u64) -> LocalFuture<'static, Result<Vec<u8>>> {
+        self.inner.read(id, offset, bytes)
+    }
+    fn compile(&mut self, steps: &[Step]) -> Result<PlanId> {
+        steps.iter().for_each(|s| self.note(&s.label));
+        self.inner.compile(steps)
+    }
+    fn warm_up(&mut self, steps: &[Step]) -> Result<()> {
+        self.inner.warm_up(steps)
+    }
+    fn drop_plan(&mut self, plan: PlanId) {
+        self.inner.drop_plan(plan);
+    }
+    fn run(&mut self, plan: PlanId) -> Result<()> {
+        self.inner.run(plan)
+    }
+    fn run_and_read_word(&mut self, plan: PlanId, id: BufferId, at: u64) -> Result<LocalFuture<'static, Result<u32>>> {
+        self.inner.run_and_read_word(plan, id, at)
+    }
+    fn run_step(&mut self, plan: PlanId, index: usize) -> Result<()> {
+        self.inner.run_step(plan, index)
+    }
+    fn counters(&self) -> Counters {
+        self.inner.counters()
+    }
+}
+
+#[test]
+fn what_fails_late_ends_the_call_and_costs_nothing_else() {
+    let fails = Rc::new(RefCell::new(""));
+    let late = Late { inner: gpu(), fails: fails.clone(), error: None };
+    let mut model = model(&Size { context: 2048, ..SIZE }, json!({}), Box::new(late)).unwrap();
+    let (short, long): (Vec<u32>, Vec<u32>) = ((0..30).collect(), (0..508).map(|i| i % 40).collect());
+    let fresh = generate(&mut model, &short, 8).unwrap();
+    let is_oom = |r: Result<Vec<u32>>| assert_eq!(r.expect_err("it fails").code(), "out-of-memory");
+
+    // In the middle of a reply, when the cache outgrows its first 512 rows.
+    *fails.borrow_mut() = "k_cache";
+    is_oom(generate(&mut model, &long, 20));
+    // The logits of many positions.
+    *fails.borrow_mut() = "logits";
+    let logits = pollster::block_on(model.logits(&short, None));
+    assert_eq!(logits.expect_err("it fails").code(), "out-of-memory");
+    // A plan for few tokens that no call has needed so far.
+    *fails.borrow_mut() = "layer0.ffn.down";
+    is_oom(generate(&mut model, &[1, 2, 3], 8));
+
+    *fails.borrow_mut() = "";
+    assert_eq!(generate(&mut model, &short, 8).unwrap(), fresh);
+    assert_eq!(generate(&mut model, &long, 20).unwrap().len(), 20);
+    assert_eq!(model.stats()["kv_capacity"], 1024);
 }
