@@ -26,7 +26,7 @@ export async function runBrowsers(names) {
         const browser = await launch(name);
         try {
           add(await runSuite(browser, name, site.url, fixtures.base));
-          add(await runTests(name, demoTests(browser, site.url, fixtures.base)));
+          add(await runTests(name, demoTests(browser, site.url, fixtures)));
         } finally {
           await browser.close();
         }
@@ -54,7 +54,7 @@ async function runSuite(browser, name, site, base) {
   const page = await browser.open(`${site}browser/suite.html?${query}`);
   let printed = 0;
   for (let waited = 0; ; waited += 500) {
-    const { lines, counts } = await page.evaluate((from) => ({ lines: (window.lines ?? []).slice(from), counts: window.counts }), printed);
+    const { started, lines, counts } = await page.evaluate((from) => ({ started: Boolean(window.lines), lines: (window.lines ?? []).slice(from), counts: window.counts }), printed);
     for (const line of lines) console.log(line);
     printed += lines.length;
     if (counts) {
@@ -62,7 +62,7 @@ async function runSuite(browser, name, site, base) {
       await page.close();
       return counts;
     }
-    if (printed === 0 && waited > 60_000) throw new Error(`the page does not start: ${page.errors.join("; ")}`);
+    if (!started && waited > 60_000) throw new Error(`the page does not start: ${page.errors.join("; ")}`);
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }

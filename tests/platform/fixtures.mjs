@@ -18,11 +18,13 @@ export async function startFixtures() {
   const made = join(folder, "made");
   mkdirSync(made);
   writeFileSync(join(made, "empty.gguf"), "");
+  writeFileSync(join(made, "garbage.gguf"), "This is no model.".repeat(100));
   writeFileSync(join(made, "padded.gguf"), withString(new Uint8Array(readFileSync(MODEL)), "test.padding", "x".repeat(20 << 20)));
   const directories = { goldens: GOLDENS, made, ...(existsSync(TRAINED) ? { shared: SHARED } : {}) };
   const server = await startFaultServer(directories);
   return {
     folder,
+    made,
     base: server.url,
     async close() {
       await server.close();

@@ -16,6 +16,7 @@ export function downloadTests(context, { options, MODEL, GREEDY, reference }) {
     ["download with ranges; progress rises to the total", async () => {
       const events = [];
       const model = await load(url("range"), { ...options, onProgress: (p) => events.push(p) });
+      equal((await model.session().prompt("Once upon a time", { ...GREEDY, maxTokens: 12 })).text, await reference(), "reply");
       await model.dispose();
       const order = ["open", "weights", "ready"];
       let last = events[0];
@@ -27,7 +28,6 @@ export function downloadTests(context, { options, MODEL, GREEDY, reference }) {
       }
       equal([last.phase, last.downloadedBytes, last.uploadedBytes], ["ready", last.totalBytes, last.totalBytes], "last event");
       assert(last.totalBytes > 1e6, `total ${last.totalBytes}`);
-      await works(url("range"));
     }],
     ["download without ranges", () => works(url("norange"))],
     // More than what is kept of a file without ranges: read forwards, and from the start again after a break.
@@ -55,7 +55,6 @@ export function downloadTests(context, { options, MODEL, GREEDY, reference }) {
       await fails("aborted", load(url("range"), { ...options, signal: AbortSignal.abort() }), LacewingError);
       const late = new AbortController();
       await fails("aborted", load(url("range"), { ...options, signal: late.signal, onProgress: (p) => p.phase === "weights" && late.abort() }), LacewingError);
-      await works(url("range"));
     }],
     ["what onProgress throws ends the load", async () => {
       const throwing = load(url("range"), { ...options, onProgress: (p) => { if (p.phase === "weights") throw new LacewingError("quota-exceeded", "The page has had enough of it."); } });
