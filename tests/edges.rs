@@ -6,15 +6,15 @@ use lacewing::execute::cpu::CpuExecutor;
 use lacewing::execute::{BufferUse, Counters, Executor, PlanId};
 use lacewing::formats::DType;
 use lacewing::formats::source::LocalFuture;
-use lacewing::kernels::{BufferId, Caps, Step};
+use lacewing::kernels::{BufferId, Caps, KvType, Step};
 use lacewing::model::build::build;
 use lacewing::model::config::ArchInfo;
 use lacewing::session::text::Text;
 use lacewing::session::{GenerateOptions, LoadOptions, Model};
 use lacewing::{Error, Result};
-use model_support::Builder;
+use model_support::{Builder, llama};
 use serde_json::json;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 const VOCAB: u64 = 40;
@@ -134,12 +134,56 @@ fn a_prompt_after_logits_reuses_their_cache() {
     assert_eq!(model.usage().unwrap().cached_tokens, 29);
 }
 
+/// Largest difference in units of the standard deviation of `expected`; NaN when anything is.
+fn difference(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let std = (expected.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / expected.len() as f64).sqrt();
+    let worst = |worst: f64, d: f64| if worst.is_nan() || d <= worst { worst } else { d };
+    found.iter().zip(expected).map(|(a, b)| f64::from((a - b).abs()) / std).fold(0.0, worst)
+}
+
+#[test]
+fn layers_of_different_sizes_run() {
+    let sizes = [(4, 2, 96), (2, 1, 64), (8, 8, 160), (3, 3, 4)];
+    let (tensors, _) = llama::hf(&sizes, true, |n| llama::norms_f32(n, DType::F16)).file();
+    let spec = build(&llama::info(&sizes, json!({})), &tensors, None).unwrap();
+    let logits = |executor, chunk| {
+        let options = LoadOptions { kv_type: KvType::F32, ..LoadOptions::default() };
+        pollster::block_on(async {
+            let text = Text::none();
+            let mut model =
+                Model::from_parts(spec.clone(), &tensors, text, executor, options, &mut |_| {}).await.unwrap();
+            model.logits(&(0..24).collect::<Vec<_>>(), chunk).await.unwrap()
+        })
+    };
+    let expected = logits(cpu(), None);
+    for chunk in [None, Some(1), Some(7)] {
+        let d = difference(&logits(gpu(), chunk), &expected);
+        assert!(d <= 2e-3, "chunk {chunk:?}: off by {d}");
+    }
+    assert!(difference(&logits(cpu(), Some(1)), &expected) <= 2e-3);
+}
+
+#[test]
+fn a_cache_that_grows_in_the_middle_of_a_reply_keeps_its_rows() {
+    let mut model = model(&Size { context: 2048, ..SIZE }, json!({}), gpu()).unwrap();
+    let prompt: Vec<u32> = (0..508).map(|i| i * 7 % 40).collect();
+    let grown = generate(&mut model, &prompt, 24).unwrap();
+    assert_eq!(model.stats()["kv_capacity"], 1024);
+    // Another prompt in between, so that nothing is reused of the rows that decoding wrote.
+    generate(&mut model, &[39, 38], 1).unwrap();
+    let again: Vec<u32> = prompt.iter().chain(&grown[..12]).copied().collect();
+    assert_eq!(generate(&mut model, &again, 12).unwrap(), grown[12..]);
+}
+
 /// Tells of failed allocations only when it is flushed, as WebGPU in a browser does.
 struct Late {
     inner: Box<dyn Executor>,
     /// Buffers and plans whose creation fails: those with this in their label.
     fails: Rc<RefCell<&'static str>>,
     error: Option<Error>,
+    /// Set by the first run, when there is one.
+    cancel: Rc<RefCell<Option<Rc<Cell<bool>>>>>,
 }
 
 impl Late {
@@ -194,6 +238,9 @@ impl Executor for Late {
         self.inner.run(plan)
     }
     fn run_and_read_word(&mut self, plan: PlanId, id: BufferId, at: u64) -> Result<LocalFuture<'static, Result<u32>>> {
+        if let Some(flag) = self.cancel.take() {
+            flag.set(true);
+        }
         self.inner.run_and_read_word(plan, id, at)
     }
     fn run_step(&mut self, plan: PlanId, index: usize) -> Result<()> {
@@ -207,7 +254,7 @@ impl Executor for Late {
 #[test]
 fn what_fails_late_ends_the_call_and_costs_nothing_else() {
     let fails = Rc::new(RefCell::new(""));
-    let late = Late { inner: gpu(), fails: fails.clone(), error: None };
+    let late = Late { inner: gpu(), fails: fails.clone(), error: None, cancel: Rc::default() };
     let mut model = model(&Size { context: 2048, ..SIZE }, json!({}), Box::new(late)).unwrap();
     let (short, long): (Vec<u32>, Vec<u32>) = ((0..30).collect(), (0..508).map(|i| i % 40).collect());
     let fresh = generate(&mut model, &short, 8).unwrap();
@@ -228,4 +275,19 @@ fn what_fails_late_ends_the_call_and_costs_nothing_else() {
     assert_eq!(generate(&mut model, &short, 8).unwrap(), fresh);
     assert_eq!(generate(&mut model, &long, 20).unwrap().len(), 20);
     assert_eq!(model.stats()["kv_capacity"], 1024);
+}
+
+#[test]
+fn an_abort_in_prefill_keeps_what_was_done() {
+    let cancel = Rc::new(RefCell::new(None));
+    let late = Late { inner: gpu(), fails: Rc::default(), error: None, cancel: cancel.clone() };
+    let mut model = model(&Size { context: 2048, ..SIZE }, json!({}), Box::new(late)).unwrap();
+    let ids: Vec<u32> = (0..600).map(|i| i % 40).collect();
+    let fresh = generate(&mut model, &ids, 8).unwrap();
+    generate(&mut model, &[39], 1).unwrap();
+    *cancel.borrow_mut() = Some(model.cancel_flag());
+    assert_eq!(generate(&mut model, &ids, 8).unwrap_err().code(), "aborted");
+    assert_eq!(model.stats()["kv_tokens"], 256);
+    assert_eq!(generate(&mut model, &ids, 8).unwrap(), fresh);
+    assert_eq!(model.usage().unwrap().cached_tokens, 256);
 }
