@@ -97,6 +97,14 @@ fn widths_that_are_not_whole_fours_are_refused() {
 }
 
 #[test]
+fn rotations_beyond_f32_are_refused() {
+    for rope in [json!({"rope_theta": 1e-300}), json!({"rope_scaling": {"type": "linear", "factor": 1e-40}})] {
+        let e = refused(&SIZE, rope);
+        assert_eq!(e.code(), "bad-file", "{e}");
+    }
+}
+
+#[test]
 fn more_heads_than_the_merge_has_room_for_take_fewer_splits() {
     let s = Size { heads: 256, kv: 2, head_dim: 4, context: 4096, ..SIZE };
     let ids: Vec<u32> = (0..20).collect();

@@ -3,6 +3,7 @@
 
 use super::archs::{Arch, Dialect, Index, Names, ROPE_FREQS, tensor_name};
 use super::config::{ArchInfo, RopeInfo};
+use super::rope::inverse_frequencies;
 use super::spec::{LayerSpec, ModelSpec, RopeScaling, RopeSpec};
 use crate::error::{Error, Result};
 use crate::formats::{TensorFile, TensorInfo};
@@ -204,7 +205,14 @@ fn rope(info: &ArchInfo, head_dim: u32, context_length: u32, factors: Option<Vec
         }
         scaling = RopeScaling::Factors(factors);
     }
-    Ok(RopeSpec { n_rot, theta, scaling })
+    let rope = RopeSpec { n_rot, theta, scaling };
+    // A base or factor far from what models have would fill the table of angles with NaN.
+    if !inverse_frequencies(&rope).iter().all(|f| (f * context_length as f32).is_finite()) {
+        return Err(Error::BadFile(format!(
+            "rope theta {theta} and its scaling give angles beyond what f32 holds: expected a theta of about 1e4 to 1e8"
+        )));
+    }
+    Ok(rope)
 }
 
 /// Sizes of one layer as its tensors have them.
