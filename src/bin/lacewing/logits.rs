@@ -68,6 +68,9 @@ async fn bisect(args: &Args, ids: &[u32]) -> Result<()> {
     let mut gpu_model = args.model_args.load_on(&args.model, device).await?;
     gpu_model.check_ids(ids)?;
     let mut cpu_model = args.model_args.load_on(&args.model, cpu).await?;
+    if args.model_args.on_cpu() {
+        return Err(Error::BadRequest("--bisect compares a GPU with the CPU: leave --device cpu out".into()));
+    }
     let chunk = if args.decode { 1 } else { args.chunk.unwrap_or(MAX_CHUNK) };
     if chunk == 0 {
         return Err(Error::BadRequest("a chunk has at least 1 token".into()));
