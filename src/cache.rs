@@ -46,17 +46,13 @@ impl KvCache {
         }
         let empty = Bind { buffer: BufferId(0), offset: 0, bytes: 0 };
         let mut cache = KvCache {
-            kv: Kv {
-                layers: vec![KvLayer { k: empty, v: empty }; spec.layers.len()],
-                rope: empty,
-                kv_type,
-                context_length,
-            },
+            kv: Kv { layers: Vec::new(), rope: empty, kv_type, context_length },
             capacity: 0,
             ids: Vec::new(),
             row_bytes: spec.layers.iter().map(|l| row_bytes(l.n_kv_heads * l.head_dim, kv_type)).collect(),
         };
-        cache.grow(spec, FIRST_CAPACITY.min(context_length), executor)?;
+        cache.capacity = FIRST_CAPACITY.min(context_length);
+        cache.kv = cache.allocate(spec, cache.capacity, executor)?;
         Ok(cache)
     }
 
@@ -67,7 +63,37 @@ impl KvCache {
 
     /// Allocates `capacity` rows and copies the old ones in queue order. Every plan must be compiled anew afterwards.
     /// When an allocation fails the cache is as before.
-    pub fn grow(&mut self, spec: &ModelSpec, capacity: u32, executor: &mut dyn Executor) -> Result<()> {
+    pub async fn grow(&mut self, spec: &ModelSpec, capacity: u32, executor: &mut dyn Executor) -> Result<()> {
+        let new = self.allocate(spec, capacity, executor)?;
+        // On the web a failed allocation is known only now: before the old rows are given up.
+        let copied = match executor.flush().await {
+            Ok(()) => self.copy_to(&new, executor),
+            Err(e) => Err(e),
+        };
+        let (given_up, result) = match copied {
+            Ok(()) => {
+                self.capacity = capacity;
+                (std::mem::replace(&mut self.kv, new), Ok(()))
+            }
+            Err(e) => (new, Err(e)),
+        };
+        for bind in given_up.layers.iter().flat_map(|l| [l.k, l.v]).chain([given_up.rope]) {
+            executor.destroy_buffer(bind.buffer);
+        }
+        result
+    }
+
+    fn copy_to(&self, new: &Kv, executor: &mut dyn Executor) -> Result<()> {
+        for ((row, old), new) in self.row_bytes.iter().zip(&self.kv.layers).zip(&new.layers) {
+            let bytes = row * u64::from(self.capacity);
+            executor.copy(old.k.buffer, 0, new.k.buffer, 0, bytes)?;
+            executor.copy(old.v.buffer, 0, new.v.buffer, 0, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Empty buffers of `capacity` rows. When one cannot be had, those before it are given back.
+    fn allocate(&self, spec: &ModelSpec, capacity: u32, executor: &mut dyn Executor) -> Result<Kv> {
         let mut made = Vec::new();
         let mut create = |executor: &mut dyn Executor, label: String, bytes: u64| {
             let buffer = executor.create_buffer(&label, bytes, BufferUse::Cache)?;
@@ -85,27 +111,11 @@ impl KvCache {
             let table = rope::table(&spec.rope, 0, capacity);
             let rope = create(executor, "rope".into(), (table.len() as u64 * 4).max(16))?;
             executor.write(rope.buffer, 0, bytemuck::cast_slice(&table))?;
-            Ok((layers, rope))
+            Ok(Kv { layers, rope, ..self.kv })
         };
-        let (layers, rope) = match allocate(executor, &mut create) {
-            Ok(new) => new,
-            Err(e) => {
-                made.into_iter().for_each(|b| executor.destroy_buffer(b));
-                return Err(e);
-            }
-        };
-        if self.capacity > 0 {
-            for (i, row) in self.row_bytes.iter().enumerate() {
-                let bytes = row * u64::from(self.capacity);
-                for (old, new) in [(self.kv.layers[i].k, layers[i].k), (self.kv.layers[i].v, layers[i].v)] {
-                    executor.copy(old.buffer, 0, new.buffer, 0, bytes)?;
-                    executor.destroy_buffer(old.buffer);
-                }
-            }
-            executor.destroy_buffer(self.kv.rope.buffer);
-        }
-        (self.kv.layers, self.kv.rope, self.capacity) = (layers, rope, capacity);
-        Ok(())
+        allocate(executor, &mut create).inspect_err(|_| {
+            made.into_iter().for_each(|b| executor.destroy_buffer(b));
+        })
     }
 
     /// How many leading tokens of `ids` the cache already holds.

@@ -101,10 +101,31 @@ impl Error {
             "quota-exceeded" => Error::QuotaExceeded(message),
             "bad-file" => Error::BadFile(message),
             "unsupported-format" => Error::UnsupportedFormat(message),
+            "unsupported-model" => Error::UnsupportedModel(message),
+            "missing-tensor" => Error::MissingTensor(message),
+            "context-overflow" => Error::ContextOverflow(message),
+            "grammar-error" => Error::GrammarError(message),
+            "numeric-self-test" => Error::NumericSelfTest(message),
             "bad-request" => Error::BadRequest(message),
             "aborted" => Error::Aborted(message),
             "disposed" => Error::Disposed(message),
             _ => Error::DownloadFailed(message),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn codes_come_back_as_the_same_error() {
+        let codes = "unsupported-webgpu device-lost out-of-memory limit-exceeded download-failed integrity-mismatch \
+                     offline quota-exceeded bad-file unsupported-model unsupported-format missing-tensor \
+                     context-overflow bad-request grammar-error aborted disposed numeric-self-test";
+        for code in codes.split_whitespace() {
+            assert_eq!(Error::from_code(code, "why".into()).code(), code);
+        }
+        assert_eq!(Error::from_code("never heard of", "why".into()).code(), "download-failed");
     }
 }

@@ -26,3 +26,8 @@ pub mod web;
 pub mod weights;
 
 pub use error::{Error, Result};
+
+/// Compiles the Rust examples of the README.
+#[cfg(all(doctest, not(target_arch = "wasm32")))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -121,6 +121,14 @@ fn end_tokens_sparsity_windows_and_types_come_from_any_level() {
 }
 
 #[test]
+fn a_rope_scaling_beside_rope_parameters_is_not_lost() {
+    let i = info(json!({"model_type": "llama", "rope_parameters": {"rope_type": "default", "rope_theta": 5e5},
+        "rope_scaling": {"rope_type": "yarn", "factor": 4}}))
+    .unwrap();
+    assert_eq!((i.ropes[0].kind.as_str(), i.ropes[0].theta, i.ropes[0].factor), ("yarn", Some(5e5), Some(4.0)));
+}
+
+#[test]
 fn python_json_with_bare_infinities_is_read() {
     let text = br#"{"a": [0.0, Infinity, -Infinity, NaN], "b": "NaN \" Infinity", "c\\": NaN}"#;
     let v = parse_json("config.json", text).unwrap();

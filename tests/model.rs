@@ -271,7 +271,7 @@ fn prefix_is_reused() {
     assert_eq!(second, fresh);
 }
 
-/// Bad requests are typed and leave the model usable; so does an abort in prefill and in decode.
+/// Bad requests are typed and leave the model usable; so does an abort in decode.
 #[test]
 fn errors_leave_the_model_usable() {
     let g = golden("hf/llama");

@@ -239,6 +239,9 @@ fn generation_config_gives_defaults_and_more_end_tokens() {
     let greedy = GenerationDefaults::from_json(&json!({"do_sample": false, "temperature": 0.7}));
     assert_eq!(greedy.temperature, Some(0.0));
     assert_eq!(GenerationDefaults::from_json(&Value::Null), GenerationDefaults::default());
+    // A default that nobody could ask for would make every reply fail.
+    let out_of_range = GenerationDefaults::from_json(&json!({"temperature": 1e-9, "repetition_penalty": 5.0}));
+    assert_eq!(out_of_range, GenerationDefaults::default());
 }
 
 #[test]

@@ -103,6 +103,7 @@ class LocalEngine implements Engine {
   readonly info: EngineInfo;
   private queue: Promise<unknown> = Promise.resolve();
   private freed = false;
+  private cancels = 0;
 
   constructor(private readonly wasm: WasmEngine, private readonly instance: Instance) {
     this.info = { hasChatTemplate: wasm.hasChatTemplate() };
@@ -123,6 +124,15 @@ class LocalEngine implements Engine {
     return result;
   }
 
+  /** The engine forgets earlier cancels when a call begins: one that comes while the call waits its turn counts here. */
+  private cancellable<T>(run: (wasm: WasmEngine) => Promise<T>): Promise<T> {
+    const before = this.cancels;
+    return this.call((wasm) => {
+      if (this.cancels !== before) throw new LacewingError("aborted", "The call was aborted; the model can be used again.");
+      return run(wasm);
+    });
+  }
+
   tokenize(text: string, addSpecial: boolean): Promise<Uint32Array> {
     return this.call((wasm) => wasm.tokenize(text, addSpecial));
   }
@@ -133,7 +143,7 @@ class LocalEngine implements Engine {
     return this.call((wasm) => wasm.detokenize(ids, skipSpecial));
   }
   begin(ids: Uint32Array, options: SamplingOptions): Promise<void> {
-    return this.call((wasm) => wasm.begin(ids, options));
+    return this.cancellable((wasm) => wasm.begin(ids, options));
   }
   next(): Promise<Piece | null> {
     return this.call((wasm) => wasm.next() as Promise<Piece | null>);
@@ -142,10 +152,11 @@ class LocalEngine implements Engine {
     return this.call((wasm) => wasm.usage() as EngineUsage | null);
   }
   cancel(): void {
+    this.cancels++;
     if (!this.freed && !this.instance.crash) this.wasm.cancel();
   }
   logits(ids: Uint32Array, chunk: number | undefined): Promise<Float32Array> {
-    return this.call((wasm) => wasm.logits(ids, chunk));
+    return this.cancellable((wasm) => wasm.logits(ids, chunk));
   }
   stats(): Promise<Stats> {
     return this.call((wasm) => ({ ...(camelCase(wasm.stats() as object) as Stats), heapBytes: this.instance.memory.buffer.byteLength }));

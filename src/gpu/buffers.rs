@@ -129,6 +129,13 @@ impl Staging {
     }
 }
 
+/// As for the device: JavaScript would keep the memory until its garbage collector comes by.
+impl Drop for Staging {
+    fn drop(&mut self) {
+        self.buffer.destroy();
+    }
+}
+
 /// The bytes of a mapped staging buffer, once they are there.
 pub(super) struct Read {
     pub staging: Rc<Staging>,

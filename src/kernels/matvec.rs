@@ -88,7 +88,7 @@ struct Params {
 }
 
 /// Most pairs of a split and a head that the merge prologue has workgroup memory for: 8 KiB.
-const MAX_STATS: u32 = 16 * 128;
+pub const MAX_STATS: u32 = 16 * 128;
 
 /// The work distribution for a step.
 pub fn select(args: &Args<'_>) -> Tuning {

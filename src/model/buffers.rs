@@ -114,12 +114,17 @@ impl Buffers {
 
     /// Replaces `logits` by a buffer of at least `rows` rows (plans that use it must be compiled anew).
     /// True when it was replaced.
-    pub fn ensure_logit_rows(&mut self, rows: u32, vocab_size: u32, executor: &mut dyn Executor) -> Result<bool> {
+    pub async fn ensure_logit_rows(&mut self, rows: u32, vocab_size: u32, executor: &mut dyn Executor) -> Result<bool> {
         if rows <= self.logit_rows {
             return Ok(false);
         }
         let bytes = (u64::from(rows) * u64::from(vocab_size) * 4).next_multiple_of(16);
         let buffer = executor.create_buffer("logits", bytes, BufferUse::Scratch)?;
+        // On the web a failed allocation is known only now: before the old buffer is given up.
+        if let Err(e) = executor.flush().await {
+            executor.destroy_buffer(buffer);
+            return Err(e);
+        }
         executor.destroy_buffer(self.logits.buffer);
         self.logits = Bind { buffer, offset: 0, bytes };
         self.logit_rows = rows;

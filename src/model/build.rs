@@ -3,6 +3,7 @@
 
 use super::archs::{Arch, Dialect, Index, Names, ROPE_FREQS, tensor_name};
 use super::config::{ArchInfo, RopeInfo};
+use super::rope::inverse_frequencies;
 use super::spec::{LayerSpec, ModelSpec, RopeScaling, RopeSpec};
 use crate::error::{Error, Result};
 use crate::formats::{TensorFile, TensorInfo};
@@ -12,8 +13,8 @@ use crate::kernels::Activation;
 pub const MAX_LAYERS: u32 = 1024;
 /// Largest residual width.
 pub const MAX_D_MODEL: u32 = 1 << 16;
-/// Most neurons of an FFN.
-pub const MAX_D_FF: u32 = 1 << 20;
+/// Most neurons of an FFN: gate and up together must fit the rows of one dispatch.
+pub const MAX_D_FF: u32 = 1 << 19;
 /// Largest vocabulary.
 pub const MAX_VOCAB: u32 = 1 << 22;
 /// Largest head; the attention kernels keep a head in workgroup memory.
@@ -51,7 +52,7 @@ pub fn supported(info: &ArchInfo) -> Result<&'static Arch> {
 /// Makes the spec. `rope_factors` are the values of the tensor `rope_freqs.weight`, when the file has it.
 pub fn build(info: &ArchInfo, tensors: &TensorFile, rope_factors: Option<Vec<f32>>) -> Result<ModelSpec> {
     let arch = supported(info)?;
-    let d_model = bounded("the residual width", info.d_model, MAX_D_MODEL)?;
+    let d_model = in_fours("a residual width", bounded("the residual width", info.d_model, MAX_D_MODEL)?)?;
     let n_layers = bounded("the number of layers", info.n_layers, MAX_LAYERS)?;
     let head_dim = head_dim(info, d_model)?;
     let context_length = bounded("the context length", info.context_length, u32::MAX)?;
@@ -117,6 +118,14 @@ fn bounded(what: &str, value: Option<u32>, max: u32) -> Result<u32> {
         Some(n) => Err(Error::BadFile(format!("{what} is {n} according to the metadata, expected 1 to {max}"))),
         None => Err(Error::BadFile(format!("the metadata does not say {what}: the file is incomplete"))),
     }
+}
+
+/// Kernels read and write activations four at a time.
+fn in_fours(what: &str, n: u32) -> Result<u32> {
+    if n.is_multiple_of(4) {
+        return Ok(n);
+    }
+    Err(Error::UnsupportedModel(format!("{what} of {n} is not supported: expected a multiple of 4")))
 }
 
 fn head_dim(info: &ArchInfo, d_model: u32) -> Result<u32> {
@@ -196,7 +205,14 @@ fn rope(info: &ArchInfo, head_dim: u32, context_length: u32, factors: Option<Vec
         }
         scaling = RopeScaling::Factors(factors);
     }
-    Ok(RopeSpec { n_rot, theta, scaling })
+    let rope = RopeSpec { n_rot, theta, scaling };
+    // A base or factor far from what models have would fill the table of angles with NaN.
+    if !inverse_frequencies(&rope).iter().all(|f| (f * context_length as f32).is_finite()) {
+        return Err(Error::BadFile(format!(
+            "rope theta {theta} and its scaling give angles beyond what f32 holds: expected a theta of about 1e4 to 1e8"
+        )));
+    }
+    Ok(rope)
 }
 
 /// Sizes of one layer as its tensors have them.
@@ -323,7 +339,7 @@ impl<'a> Shapes<'a> {
         self.residual_rows(&self.weight(self.names.down, i), d_ff)?;
         self.vector(&self.weight(self.names.attn_norm, i))?;
         self.vector(&self.weight(self.names.ffn_norm, i))?;
-        let d_ff = bounded("the FFN's width", u32::try_from(d_ff).ok(), MAX_D_FF)?;
+        let d_ff = in_fours("an FFN", bounded("the FFN's width", u32::try_from(d_ff).ok(), MAX_D_FF)?)?;
         Ok(Sizes { n_heads, n_kv_heads, d_ff })
     }
 }

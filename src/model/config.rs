@@ -242,7 +242,9 @@ pub(super) fn sorted(mut ids: Vec<u32>) -> Vec<u32> {
 }
 
 fn ropes(keys: &Keys<'_>) -> Result<Vec<RopeInfo>> {
-    let theta = keys.f64(&["rope_theta", "rotary_emb_base"])?;
+    let parameters = keys.get(&["rope_parameters"]).and_then(Value::as_object);
+    let inner_theta = parameters.map(|map| Keys { inner: map, outer: map }.f64(&["rope_theta"])).transpose()?.flatten();
+    let theta = inner_theta.or(keys.f64(&["rope_theta", "rotary_emb_base"])?);
     let partial = keys.f64(&["partial_rotary_factor", "rotary_pct"])?;
     let parse = |layer_type: Option<&String>, map: &Map<String, Value>| -> Result<RopeInfo> {
         let of = Keys { inner: map, outer: map };
@@ -257,7 +259,8 @@ fn ropes(keys: &Keys<'_>) -> Result<Vec<RopeInfo>> {
             partial: of.f64(&["partial_rotary_factor"])?.or(partial),
         })
     };
-    match keys.get(&["rope_parameters", "rope_scaling"]) {
+    // Of both, the older name counts, as in transformers 5.
+    match keys.get(&["rope_scaling", "rope_parameters"]) {
         None if theta.is_none() && partial.is_none() => Ok(Vec::new()),
         None => Ok(vec![parse(None, &Map::new())?]),
         Some(Value::Object(map)) => {

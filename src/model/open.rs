@@ -9,11 +9,17 @@ use crate::formats::gguf::Metadata;
 use crate::formats::source::{Files, read_whole};
 use crate::formats::{DType, TensorFile, gguf, safetensors};
 use serde_json::Value;
+use std::ops::RangeInclusive;
 
 /// Largest config.json and the like.
 const MAX_CONFIG: u64 = 8 << 20;
 /// Largest tokenizer.json: those of 262144 tokens have 33 MB.
 const MAX_TOKENIZER: u64 = 64 << 20;
+
+/// Temperatures that can be asked for, besides 0 (greedy).
+pub const TEMPERATURES: RangeInclusive<f32> = 1e-6..=100.0;
+/// Repetition penalties that can be asked for; 1 = off.
+pub const PENALTIES: RangeInclusive<f32> = 0.01..=3.0;
 
 /// How the makers of a model want tokens drawn (generation_config.json or `general.sampling.*`).
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
@@ -36,9 +42,9 @@ impl GenerationDefaults {
     /// From generation_config.json; values of a wrong type or range are left out: they are only defaults.
     pub fn from_json(v: &Value) -> GenerationDefaults {
         let float =
-            |k: &str, ok: fn(f64) -> bool| v.get(k).and_then(Value::as_f64).filter(|f| ok(*f)).map(|f| f as f32);
+            |k: &str, ok: fn(f32) -> bool| v.get(k).and_then(Value::as_f64).map(|f| f as f32).filter(|f| ok(*f));
         let do_sample = v.get("do_sample").and_then(Value::as_bool);
-        let temperature = float("temperature", |t| (0.0..=100.0).contains(&t));
+        let temperature = float("temperature", |t| t == 0.0 || TEMPERATURES.contains(&t));
         GenerationDefaults {
             temperature: match do_sample {
                 Some(false) => Some(0.0),
@@ -48,7 +54,7 @@ impl GenerationDefaults {
             top_k: v.get("top_k").and_then(Value::as_u64).and_then(|k| u32::try_from(k).ok()),
             top_p: float("top_p", |p| p > 0.0 && p <= 1.0),
             min_p: float("min_p", |p| (0.0..=1.0).contains(&p)),
-            repetition_penalty: float("repetition_penalty", |p| p > 0.0 && p <= 100.0),
+            repetition_penalty: float("repetition_penalty", |p| PENALTIES.contains(&p)),
             do_sample,
         }
     }

@@ -136,7 +136,8 @@ impl Planner<'_> {
             let name: String = name.iter().filter(|(n, _)| *n > 0).map(|(_, s)| *s).collect();
             steps.push(qkv::step(&self.caps, &format!("layer{i}.attn.{name}"), &args));
         }
-        let n_splits = self.cache.context_length.div_ceil(64).clamp(1, MAX_SPLITS);
+        // The merge keeps the sums of all splits and heads in workgroup memory.
+        let n_splits = self.cache.context_length.div_ceil(64).min(MAX_SPLITS).min(matvec::MAX_STATS / layer.n_heads);
         let args = attention_decode::Args {
             q: b.qkv,
             k_cache: kv.k,

@@ -84,6 +84,19 @@ impl Engine {
         Ok(id)
     }
 
+    /// As [`Engine::plan`], once a new plan is known to be good: on the web its errors come late, and what a bad plan
+    /// computes would be taken for tokens.
+    async fn checked_plan(&mut self, n_tokens: u32, output: Output) -> Result<PlanId> {
+        let is_new = !self.plans.contains_key(&(n_tokens, output));
+        let id = self.plan(n_tokens, output)?;
+        if is_new && let Err(e) = self.executor.flush().await {
+            self.plans.remove(&(n_tokens, output));
+            self.executor.drop_plan(id);
+            return Err(e);
+        }
+        Ok(id)
+    }
+
     fn drop_plans(&mut self) {
         for (_, id) in self.plans.drain() {
             self.executor.drop_plan(id);
@@ -91,9 +104,9 @@ impl Engine {
     }
 
     /// Makes room for `rows` positions. In-flight steps finish on the old buffers first: copies are in queue order.
-    fn reserve(&mut self, rows: u32) -> Result<()> {
+    async fn reserve(&mut self, rows: u32) -> Result<()> {
         if let Some(capacity) = self.cache.growth_for(rows) {
-            self.cache.grow(&self.spec, capacity, &mut *self.executor)?;
+            self.cache.grow(&self.spec, capacity, &mut *self.executor).await?;
             self.drop_plans();
         }
         Ok(())
@@ -117,10 +130,10 @@ impl Engine {
     }
 
     /// Writes the ids and state of one chunk, and returns the plan that runs it.
-    fn chunk(&mut self, ids: &[u32], output: Output) -> Result<PlanId> {
+    async fn chunk(&mut self, ids: &[u32], output: Output) -> Result<PlanId> {
         let n = ids.len() as u32;
-        self.reserve(self.position + n)?;
-        let plan = self.plan(bucket(n).min(self.largest_bucket()), output)?;
+        self.reserve(self.position + n).await?;
+        let plan = self.checked_plan(bucket(n).min(self.largest_bucket()), output).await?;
         let state = StepState { position: self.position, n_tokens: n, ..StepState::default() };
         self.executor.write(self.buffers.ids.buffer, 0, bytemuck::cast_slice(ids))?;
         self.executor.write(self.buffers.state.buffer, 0, bytemuck::bytes_of(&state))?;
@@ -137,7 +150,7 @@ impl Engine {
                 return Err(aborted());
             }
             let last = i + 1 == chunks.len();
-            let plan = self.chunk(chunk, if last { Output::Token } else { Output::Nothing });
+            let plan = self.chunk(chunk, if last { Output::Token } else { Output::Nothing }).await;
             let ids = self.buffers.ids;
             let done = plan.and_then(|p| self.executor.run_and_read_word(p, ids.buffer, 0));
             let token = match done {
@@ -162,9 +175,9 @@ impl Engine {
 
     /// Submits one decode step: consumes the token drawn last, draws the next. Several may be in flight.
     /// The caller appends the consumed token to `cache.ids`.
-    pub fn decode(&mut self) -> Result<LocalFuture<'static, Result<u32>>> {
-        self.reserve(self.position + 1)?;
-        let plan = self.plan(1, Output::Token)?;
+    pub async fn decode(&mut self) -> Result<LocalFuture<'static, Result<u32>>> {
+        self.reserve(self.position + 1).await?;
+        let plan = self.checked_plan(1, Output::Token).await?;
         let future = self.executor.run_and_read_word(plan, self.buffers.ids.buffer, 0)?;
         self.position += 1;
         self.decode_steps += 1;
@@ -182,13 +195,13 @@ impl Engine {
     }
 
     /// Makes room for the logits of every position of a chunk, and returns the largest chunk (at most `chunk`) for it.
-    fn logit_chunk(&mut self, chunk: u32) -> Result<u32> {
+    async fn logit_chunk(&mut self, chunk: u32) -> Result<u32> {
         let row_bytes = u64::from(self.spec.vocab_size) * 4;
         let limit = LOGIT_BYTES.min(self.executor.caps().max_binding_bytes).max(row_bytes);
         let fitting = BUCKETS.iter().copied().filter(|b| u64::from(*b) * row_bytes <= limit).max().unwrap_or(1);
         let chunk = chunk.min(fitting).min(self.largest_bucket());
         let rows = bucket(chunk).min(self.largest_bucket());
-        if self.buffers.ensure_logit_rows(rows, self.spec.vocab_size, &mut *self.executor)? {
+        if self.buffers.ensure_logit_rows(rows, self.spec.vocab_size, &mut *self.executor).await? {
             self.drop_plans();
         }
         Ok(chunk)
@@ -196,11 +209,11 @@ impl Engine {
 
     /// Appends one chunk without running it: the steps and the compiled plan that would give the logits of all its
     /// positions. For bisecting; `ids` is at most one bucket.
-    pub fn stage(&mut self, ids: &[u32]) -> Result<(Vec<Step>, PlanId)> {
-        if ids.len() as u32 > self.logit_chunk(ids.len() as u32)? {
+    pub async fn stage(&mut self, ids: &[u32]) -> Result<(Vec<Step>, PlanId)> {
+        if ids.len() as u32 > self.logit_chunk(ids.len() as u32).await? {
             return Err(Error::BadRequest(format!("{} tokens do not fit one pass: choose a smaller chunk", ids.len())));
         }
-        let plan = self.chunk(ids, Output::AllLogits)?;
+        let plan = self.chunk(ids, Output::AllLogits).await?;
         self.cache.ids.extend_from_slice(ids);
         let n_tokens = bucket(ids.len() as u32).min(self.largest_bucket());
         Ok((self.steps(n_tokens, Output::AllLogits), plan))
@@ -209,15 +222,24 @@ impl Engine {
     /// Logits `[ids.len(), vocab_size]` of a fresh context, `chunk` tokens at a time.
     pub async fn logits(&mut self, ids: &[u32], chunk: u32, cancel: &Cell<bool>) -> Result<Vec<f32>> {
         self.truncate(0);
-        let chunk = self.logit_chunk(chunk)?;
+        let chunk = self.logit_chunk(chunk).await?;
         let row_bytes = u64::from(self.spec.vocab_size) * 4;
-        let mut logits = Vec::with_capacity(ids.len() * self.spec.vocab_size as usize);
+        let mut logits: Vec<f32> = Vec::new();
+        let values = ids.len() as u64 * u64::from(self.spec.vocab_size);
+        let room = usize::try_from(values).ok().and_then(|n| logits.try_reserve_exact(n).ok());
+        room.ok_or_else(|| {
+            Error::OutOfMemory(format!(
+                "the logits of {} positions take {} bytes, more than there is memory for: ask for fewer at a time",
+                ids.len(),
+                values * 4
+            ))
+        })?;
         for part in ids.chunks(chunk as usize) {
             if cancel.get() {
                 self.truncate(0);
                 return Err(aborted());
             }
-            let plan = self.chunk(part, Output::AllLogits)?;
+            let plan = self.chunk(part, Output::AllLogits).await?;
             self.executor.run(plan)?;
             let bytes = self.executor.read(self.buffers.logits.buffer, 0, part.len() as u64 * row_bytes).await?;
             logits.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));

@@ -196,7 +196,7 @@ impl Model {
         // Keep the device busy: submit ahead, up to `depth` steps, of which those past a stop are dropped.
         let drawn = |r: &Reply| r.given.len() as u32 + u32::from(r.ready.is_some()) + r.pending.len() as u32;
         while (reply.pending.len() as u32) < self.depth && drawn(reply) < reply.max_tokens && self.engine.has_room() {
-            reply.pending.push_back(self.engine.decode()?);
+            reply.pending.push_back(self.engine.decode().await?);
             reply.submitted += 1;
         }
         let token = match reply.ready.take() {
@@ -253,7 +253,8 @@ impl Model {
         result
     }
 
-    fn check_ids(&self, ids: &[u32]) -> Result<()> {
+    /// Refuses an empty prompt, ids outside of the vocabulary, and more of them than the context holds.
+    pub fn check_ids(&self, ids: &[u32]) -> Result<()> {
         if ids.is_empty() {
             return Err(Error::BadRequest("the prompt is empty: give at least one token".into()));
         }

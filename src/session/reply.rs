@@ -5,7 +5,7 @@ use crate::clock;
 use crate::decode::stop::StopTexts;
 use crate::formats::source::LocalFuture;
 use crate::kernels::sample_reduce::Sampling;
-use crate::model::open::GenerationDefaults;
+use crate::model::open::{GenerationDefaults, PENALTIES, TEMPERATURES};
 use crate::text::stream::Detokenizer;
 use crate::{Error, Result};
 use std::collections::VecDeque;
@@ -73,11 +73,11 @@ pub(super) fn sampling(options: &GenerateOptions, defaults: &GenerationDefaults)
     let check = |name: &str, value: f32, ok: bool, range: &str| {
         if ok { Ok(()) } else { Err(Error::BadRequest(format!("{name} is {value}; it must be {range}"))) }
     };
-    let warm = temperature == 0.0 || (1e-6..=100.0).contains(&temperature);
+    let warm = temperature == 0.0 || TEMPERATURES.contains(&temperature);
     check("temperature", temperature, warm, "0 (greedy), or between 1e-6 and 100")?;
     check("top_p", top_p, top_p > 0.0 && top_p <= 1.0, "above 0 and at most 1")?;
     check("min_p", min_p, (0.0..=1.0).contains(&min_p), "between 0 and 1")?;
-    check("repetition_penalty", penalty, (0.01..=3.0).contains(&penalty), "between 0.01 and 3 (1 = off)")?;
+    check("repetition_penalty", penalty, PENALTIES.contains(&penalty), "between 0.01 and 3 (1 = off)")?;
     Ok(Sampling {
         temperature,
         top_k: options.top_k.or(defaults.top_k).unwrap_or(0),

@@ -62,7 +62,7 @@ async function runSuite(browser, name, site, base) {
       await page.close();
       return counts;
     }
-    if (!started && waited > 60_000) throw new Error(`the page does not start: ${page.errors.join("; ")}`);
+    if (!started && waited > 180_000) throw new Error(`the page does not start: ${page.errors.join("; ")}`);
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }

@@ -42,6 +42,9 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<()> {
     let mut executor = args.model_args.executor().await?;
     if let Some(stem) = &args.kernel {
+        if args.repeats == Some(0) {
+            return Err(Error::BadRequest("--repeats must be at least 1".into()));
+        }
         return kernel_bench::run(stem, args.json, args.repeats, &mut *executor).await;
     }
     let software = executor.caps().software;
@@ -56,6 +59,13 @@ pub async fn run(args: Args) -> Result<()> {
     if prompt == 0 || tokens < MIN_TOKENS || repeats == 0 {
         return Err(Error::BadRequest(format!(
             "--prompt and --repeats must be at least 1, --tokens at least {MIN_TOKENS}"
+        )));
+    }
+    let context = model.stats()["context_length"].as_u64().unwrap_or(0);
+    if u64::from(prompt) + u64::from(tokens) > context {
+        return Err(Error::ContextOverflow(format!(
+            "--prompt {prompt} and --tokens {tokens} do not fit the context of {context}: give fewer, or a larger \
+             --context-length"
         )));
     }
     let m = measure(&mut model, prompt, tokens, repeats).await?;
@@ -136,7 +146,7 @@ struct Measured {
 }
 
 async fn measure(model: &mut Model, prompt: u32, tokens: u32, repeats: u32) -> Result<Measured> {
-    let vocab_size = model.stats()["vocab_size"].as_u64().unwrap_or(1) as u32;
+    let vocab_size = model.stats()["vocab_size"].as_u64().unwrap_or(1);
     let options = GenerateOptions {
         max_tokens: Some(tokens),
         temperature: Some(0.0),
@@ -147,7 +157,8 @@ async fn measure(model: &mut Model, prompt: u32, tokens: u32, repeats: u32) -> R
     let mut counts = None;
     for repeat in 0..=repeats {
         // Every repeat has another prompt, so that nothing is cached; the first warms up and is not counted.
-        let ids: Vec<u32> = (0..prompt).map(|i| (i * 7919 + repeat * 104_729 + 1) % vocab_size).collect();
+        let id = |i| (u64::from(i) * 7919 + u64::from(repeat) * 104_729 + 1) % vocab_size;
+        let ids: Vec<u32> = (0..prompt).map(|i| id(i) as u32).collect();
         let warm = GenerateOptions { max_tokens: Some(2), ..options.clone() };
         model.begin(&ids, if repeat == 0 { &warm } else { &options }).await?;
         // In steady decode: after the first piece, before the last submit.

@@ -66,16 +66,20 @@ async fn bisect(args: &Args, ids: &[u32]) -> Result<()> {
     // The oracle allocates the same buffers in the same order, so both know them by the same ids.
     let cpu = Box::new(CpuExecutor::new(device.caps()));
     let mut gpu_model = args.model_args.load_on(&args.model, device).await?;
+    gpu_model.check_ids(ids)?;
     let mut cpu_model = args.model_args.load_on(&args.model, cpu).await?;
+    if args.model_args.on_cpu() {
+        return Err(Error::BadRequest("--bisect compares a GPU with the CPU: leave --device cpu out".into()));
+    }
     let chunk = if args.decode { 1 } else { args.chunk.unwrap_or(MAX_CHUNK) };
-    if ids.is_empty() || chunk == 0 {
-        return Err(Error::BadRequest("give at least one id, and a chunk of at least 1".into()));
+    if chunk == 0 {
+        return Err(Error::BadRequest("a chunk has at least 1 token".into()));
     }
     let mut steps_compared = 0;
     for part in ids.chunks(chunk as usize) {
         let (gpu, cpu) = (gpu_model.engine(), cpu_model.engine());
-        let (steps, gpu_plan) = gpu.stage(part)?;
-        let (_, cpu_plan) = cpu.stage(part)?;
+        let (steps, gpu_plan) = gpu.stage(part).await?;
+        let (_, cpu_plan) = cpu.stage(part).await?;
         let on: (&mut dyn Executor, PlanId) = (&mut *gpu.executor, gpu_plan);
         if let Some(difference) = bisect::bisect(&steps, on, (&mut *cpu.executor, cpu_plan), STEP_TOLERANCE).await? {
             println!("{difference}");

@@ -34,6 +34,9 @@ impl ModelArgs {
     /// The device the arguments ask for.
     pub async fn executor(&self) -> Result<Box<dyn Executor>> {
         match self.device.as_str() {
+            "cpu" if self.tier.is_some() => {
+                Err(Error::BadRequest("--tier chooses among GPU kernels: leave it out with --device cpu".into()))
+            }
             "cpu" => Ok(Box::new(CpuExecutor::new(Caps::BASE))),
             "gpu" => {
                 let options = GpuOptions { tier: self.tier()?, allow_software: true, ..GpuOptions::default() };
@@ -55,6 +58,11 @@ impl ModelArgs {
         let tier = Tier::EACH.into_iter().find(|t| t.name() == name);
         let unknown = || Error::BadRequest(format!("--tier is {name:?}; it must be base, f16, subgroups or all"));
         tier.ok_or_else(unknown).map(Some)
+    }
+
+    /// Whether the references run instead of a GPU.
+    pub fn on_cpu(&self) -> bool {
+        self.device == "cpu"
     }
 
     /// The load options the arguments ask for.
