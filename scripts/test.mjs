@@ -69,7 +69,7 @@ if (step("package and sizes", "cargo", ["xtask", "build"])) {
   // Loaded here and not above: before `npm ci` they could not be.
   const { runPlatforms } = await import("../tests/platform/run.mjs");
   const { runBrowsers } = await import("../tests/browser/run.mjs");
-  for (const runtime of ["types", "node", "deno"]) await suite(runtime, () => runPlatforms([runtime]));
+  for (const runtime of ["types", "tint", "node", "deno"]) await suite(runtime, () => runPlatforms([runtime]));
   for (const browser of ["chromium", "firefox"]) await suite(browser, () => runBrowsers([browser]));
 }
 

@@ -3,7 +3,7 @@ import { LacewingError, load } from "/lacewing/entry/browser.js";
 import { load as loadInWorker } from "/lacewing/entry/client-browser.js";
 import { runTests } from "/platform/harness.mjs";
 import { suite } from "/platform/suite.mjs";
-import { compileAll } from "./shaders.mjs";
+import { compileAll } from "/platform/shaders.mjs";
 
 const query = new URLSearchParams(location.search);
 const where = query.get("where");
@@ -11,7 +11,8 @@ window.lines = [];
 const print = (line) => window.lines.push(line);
 console.log = print;
 const context = { base: query.get("base"), skipBig: query.get("skipBig") || undefined, load, loadInWorker, LacewingError };
-const tests = [["every shader variant compiles", () => compileAll(query.get("wgsl"), print)], ...suite(context)];
+const compileHere = async () => compileAll(await (await fetch("/wgsl.json")).json(), navigator.gpu, query.get("wgsl"), print);
+const tests = [["every shader variant compiles", compileHere], ...suite(context)];
 runTests(where, tests, print).then(
   (counts) => (window.counts = counts),
   (error) => (window.counts = { passed: 0, failed: 1, skipped: 0, error: String(error) }),

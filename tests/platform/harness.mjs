@@ -9,7 +9,7 @@ export async function runTests(where, tests, print = console.log) {
   for (const [name, run] of tests) {
     const start = performance.now();
     try {
-      await withTimeout(run(), 240_000);
+      await withTimeout(run(), 600_000);
       counts.passed++;
       print(`ok       ${where}: ${name} (${((performance.now() - start) / 1000).toFixed(1)} s)`);
     } catch (error) {

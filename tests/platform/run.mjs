@@ -54,6 +54,23 @@ console.log("${RESULT}" + JSON.stringify(counts));
 `;
 }
 
+/** Dawn's own compiler, with all features of the driver: SwiftShader in Chromium lacks some. */
+function tintProgram() {
+  const here = (name) => JSON.stringify(pathToFileURL(join(ROOT, "tests/platform", name)).href);
+  return `import { readFileSync } from "node:fs";
+import { create, globals } from "webgpu";
+import { compileAll } from ${here("shaders.mjs")};
+import { runTests } from ${here("harness.mjs")};
+Object.assign(globalThis, globals);
+const variants = JSON.parse(readFileSync(${JSON.stringify(join(ROOT, "test-output/wgsl.json"))}, "utf8"));
+const gpu = create([]);
+const compile = () => compileAll(variants, gpu, "tint", console.log);
+const counts = await runTests("tint", [["every shader variant compiles", compile]]);
+console.log("${RESULT}" + JSON.stringify(counts));
+process.exit(0);
+`;
+}
+
 /** Runs a program, shows its output and gives the counts that its last line tells. */
 function run(command, args, cwd) {
   return new Promise((resolve) => {
@@ -96,6 +113,9 @@ export async function runPlatforms(runtimes) {
           const { status, stdout } = require("node:child_process").spawnSync(process.execPath, ${JSON.stringify([tsc, ...options, "types.ts"])}, { encoding: "utf8" });
           console.log((status === 0 ? "ok       types: the declarations of the package" : "FAILED   types:\\n" + stdout));
           console.log(${JSON.stringify(RESULT)} + JSON.stringify({ passed: +(status === 0), failed: +(status !== 0), skipped: 0 }));`], project);
+      } else if (runtime === "tint") {
+        writeFileSync(join(project, "tint.mjs"), tintProgram());
+        counts = await run(process.execPath, ["tint.mjs"], project);
       } else {
         writeFileSync(join(project, "main.mjs"), program(runtime, fixtures.base));
         const deno = join(ROOT, "node_modules/deno/bin.cjs");
@@ -112,7 +132,7 @@ export async function runPlatforms(runtimes) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const counts = await runPlatforms(process.argv.length > 2 ? process.argv.slice(2) : ["types", "node", "deno"]);
+  const counts = await runPlatforms(process.argv.length > 2 ? process.argv.slice(2) : ["types", "tint", "node", "deno"]);
   console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
   process.exitCode = counts.failed > 0 ? 1 : 0;
 }

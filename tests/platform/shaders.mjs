@@ -1,14 +1,14 @@
-// Compiles every variant that a plan can ask for with this browser's own compiler, texts and pipelines.
-import { assert } from "/platform/harness.mjs";
+// Compiles every variant that a plan can ask for with the compiler of this browser (or of Dawn in Node), texts and
+// pipelines.
+import { assert } from "./harness.mjs";
 
 /** Pipelines under way at once: browsers compile them in threads. */
 const BATCH = 16;
 
-/** `compiler` is "tint" or "naga": which of the two texts this browser reads. */
-export async function compileAll(compiler, print) {
-  const variants = await (await fetch("/wgsl.json")).json();
+/** `variants` as tests/shaders.rs writes them; `compiler` is "tint" or "naga": which of the two texts `gpu` reads. */
+export async function compileAll(variants, gpu, compiler, print) {
   assert(variants.length > 0, "no variants");
-  const adapter = await navigator.gpu.requestAdapter();
+  const adapter = await gpu.requestAdapter();
   const features = ["shader-f16", "subgroups"].filter((name) => adapter.features.has(name));
   const device = await adapter.requestDevice({ requiredFeatures: features });
   // Firefox has the subgroup built-ins without the name of the feature.
