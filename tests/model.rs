@@ -11,8 +11,10 @@ use lacewing::kernels::{Caps, KvType, Tier};
 use lacewing::session::{GenerateOptions, LoadOptions, Model};
 use std::path::{Path, PathBuf};
 
-/// max |difference| in units of the standard deviation of the logits (DESIGN 8).
-const TOLERANCE_F32_KV: f64 = 2e-3;
+/// max |difference| in units of the standard deviation of the logits. With an f32 cache all is f32 arithmetic in
+/// another order, which gives about 1e-5; the contract allows 2e-3, in which a small bug could hide.
+const TOLERANCE_F32_KV: f64 = 1e-4;
+/// The contract's bound: an f16 cache rounds keys and values.
 const TOLERANCE_F16_KV: f64 = 1e-2;
 
 const GOLDENS: &[&str] = &[
@@ -143,6 +145,8 @@ fn assert_greedy(what: &str, found: &[u32], g: &Golden, tolerance: f64) {
         compared += 1;
     }
     assert_eq!(found.len(), g.greedy.len(), "{what}: number of tokens");
+    // Behind an f16 cache some models have no margin wide enough; the f32 cache must always give something to compare.
+    assert!(compared > 0 || tolerance > TOLERANCE_F32_KV, "{what}: no greedy token was compared");
     println!("{what}: {compared} of {} greedy tokens compared", g.greedy.len());
 }
 
