@@ -31,6 +31,8 @@ function listMissing() {
   for (const [browser, name] of [["chromium", "chromium"], ["firefox", "firefox-esr"]]) {
     if (!findBrowser(browser)) missing.push({ name, why: `${browser}: install it, or name its path in LACEWING_${browser.toUpperCase()}` });
   }
+  const python = output("python3", ["-c", "import sys; print(sys.version_info >= (3, 11))"]).trim();
+  if (python !== "True") missing.push({ name: "python3", why: "python3 3.11 or newer, for the tests of the training data" });
   if (process.platform === "linux" && existsSync("/usr/bin/dpkg-query")) {
     const mesa = installedVersion("mesa-vulkan-drivers");
     if (!(Number.parseInt(mesa ?? "", 10) >= MESA_MAJOR)) {

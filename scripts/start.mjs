@@ -1,12 +1,12 @@
-// `npm start` builds the package and serves the demo. `npm start -- --prompt TEXT --model PATH_OR_URL` builds it and
-// generates here in the terminal, through Node.
+// `npm start` builds the package and serves the demo. `npm start -- --prompt TEXT` builds it and replies here in the
+// terminal, through Node.
 import { parseArgs } from "node:util";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ROOT, run, setup, stop } from "./common.mjs";
 
 const USAGE = `usage: npm start [-- --port N]
-       npm start -- --prompt TEXT --model PATH_OR_URL [--system TEXT] [--max-tokens N] [--temperature T] [--seed S]`;
+       npm start -- --prompt TEXT [--model PATH_OR_URL] [--system TEXT] [--max-tokens N] [--temperature T] [--seed S]`;
 
 function readOptions() {
   try {
@@ -18,7 +18,7 @@ function readOptions() {
 }
 
 const options = readOptions();
-if ((options.prompt === undefined) !== (options.model === undefined)) stop(`--prompt and --model belong together.\n${USAGE}`);
+if (options.model !== undefined && options.prompt === undefined) stop(`--model needs --prompt.\n${USAGE}`);
 setup();
 if (!run("cargo", ["xtask", "build"])) stop("The build failed; see above.");
 await (options.prompt === undefined ? serveDemo() : generate());
@@ -42,12 +42,13 @@ async function generate() {
     process.stderr.write(`\r${(p.uploadedBytes / 1e6).toFixed(1)} of ${(p.totalBytes / 1e6).toFixed(1)} MB on the GPU${p.phase === "ready" ? "\n" : ""}`);
   };
   const number = (name) => (options[name] === undefined ? {} : { [name === "max-tokens" ? "maxTokens" : name]: Number(options[name]) });
+  const source = options.model ?? join(ROOT, "models/lacewing-tiny");
   try {
-    const model = await load(options.model, { onProgress }).catch((error) => {
+    const model = await load(source, { onProgress }).catch((error) => {
       if (error.code !== "unsupported-webgpu") throw error;
       // As the native program does: slow is better than nothing, but say it.
       console.error(`${error.message}\nTrying with software rendering all the same.`);
-      return load(options.model, { onProgress, allowSoftwareAdapter: true });
+      return load(source, { onProgress, allowSoftwareAdapter: true });
     });
     const session = model.session(options.system === undefined ? {} : { system: options.system });
     const reply = session.prompt(options.prompt, { ...number("max-tokens"), ...number("temperature"), ...number("seed") });

@@ -64,6 +64,7 @@ if (missing.length > 0) {
 step("formatting", "cargo", ["fmt", "--all", "--check"]);
 step("clippy", "cargo", ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]);
 step("clippy for wasm", "cargo", ["clippy", "--lib", "--target", "wasm32-unknown-unknown", "--profile", "wasm", "--quiet", "--", "--deny", "warnings"]);
+step("training data", "python3", ["-B", "-m", "unittest", "discover", "--start-directory", "models/train"]);
 await cargoTest();
 if (step("package and sizes", "cargo", ["xtask", "build"])) {
   // Loaded here and not above: before `npm ci` they could not be.

@@ -1,5 +1,6 @@
-// The demo: pick a model, see it load, talk to it. The model runs in a worker, so the page stays smooth.
-import { type LacewingError, load, type Model, type Progress, type Reply, type Session, type Source } from "./lacewing/entry/client-browser.js";
+// The demo: lacewing-tiny at once, or a model of your own; see it load, talk to it. The model runs in a worker, so the page
+// stays smooth.
+import { type LacewingError, load, type Model, type Progress, type Reply, type ReplyResult, type Session, type Source } from "./lacewing/entry/client-browser.js";
 import { filesOfDrop } from "./drop.js";
 
 function element<T extends HTMLElement>(id: string): T {
@@ -20,12 +21,17 @@ const sendButton = element<HTMLButtonElement>("send");
 const stopButton = element<HTMLButtonElement>("stop");
 const changeButton = element<HTMLButtonElement>("change");
 const status = element<HTMLOutputElement>("status");
+const suggestions = element("suggestions");
 const query = new URLSearchParams(location.search);
+
+/** The model that the build puts beside the page, so that it can talk without downloading anything from elsewhere. */
+const TINY = { url: new URL("./dist/lacewing-tiny/", document.baseURI).href, name: "lacewing-tiny" };
 
 let model: Model | undefined;
 let session: Session | undefined;
 let reply: Reply | undefined;
 let loadAbort: AbortController | undefined;
+let isTiny = false;
 
 function show(section: HTMLElement): void {
   for (const each of [picker, loading, chat]) each.hidden = each !== section;
@@ -79,6 +85,7 @@ async function loadModel(source: Source, name: string): Promise<void> {
       signal: loadAbort.signal,
       allowSoftwareAdapter: query.has("allowSoftware"),
     });
+    isTiny = source === TINY.url;
     startSession();
     const { adapter } = await model.stats();
     status.textContent = `${name} on ${adapter}`;
@@ -95,6 +102,7 @@ function startSession(): void {
   messages.replaceChildren();
   const system = systemBox.value.trim();
   session = model!.session(system && model!.hasChatTemplate ? { system } : {});
+  suggestions.hidden = !isTiny;
   promptBox.placeholder = model!.hasChatTemplate ? "Say something" : "Write a beginning: this model continues texts";
 }
 
@@ -113,35 +121,57 @@ function setting(id: string): number | undefined {
   return value === "" ? undefined : valueAsNumber;
 }
 
+/** Makes room after `context-overflow`: drops the oldest question and its answer. False when that is not the matter. */
+function forgetOldest(error: unknown): boolean {
+  if ((error as Partial<LacewingError>).code !== "context-overflow" || !model?.hasChatTemplate || !session) return false;
+  const kept = session.messages;
+  const first = kept[0]?.role === "system" ? 1 : 0;
+  if (kept.length < first + 2) return false;
+  kept.splice(first, 2);
+  session.dispose();
+  session = model.session();
+  session.append(...kept);
+  return true;
+}
+
 async function ask(text: string): Promise<void> {
   clearError();
+  suggestions.hidden = true;
   addMessage("user", text);
   const item = addMessage("assistant", "");
   item.classList.add("busy");
   sendButton.hidden = true;
   stopButton.hidden = false;
   const [temperature, maxTokens] = [setting("temperature"), setting("max-tokens")];
-  const running = session!.prompt(text, {
-    ...(temperature === undefined ? {} : { temperature }),
-    ...(maxTokens === undefined ? {} : { maxTokens }),
-  });
-  reply = running;
-  try {
+  const options = { ...(temperature === undefined ? {} : { temperature }), ...(maxTokens === undefined ? {} : { maxTokens }) };
+  let mine: Reply | undefined;
+  const read = async (running: Reply): Promise<ReplyResult> => {
+    reply = mine = running;
     for await (const piece of running) {
       item.append(piece);
       item.scrollIntoView({ block: "end" });
     }
-    const { usage, finishReason } = await running;
+    return running;
+  };
+  try {
+    let result: ReplyResult | undefined;
+    while (!result) {
+      result = await read(session!.prompt(text, options)).catch((error: unknown) => {
+        if (!forgetOldest(error)) throw error;
+        return undefined;
+      });
+    }
+    const { usage, finishReason } = result;
     const cut = finishReason === "length" ? ", cut at the longest reply" : "";
     status.textContent = `${usage.decodeTokensPerS.toFixed(1)} tokens/s, first after ${(usage.timeToFirstTokenS * 1000).toFixed(0)} ms, ${usage.completionTokens} tokens${cut}`;
   } catch (e) {
     showError(e);
     // What was read of an aborted reply stays part of the conversation.
-    const read = item.textContent ?? "";
-    if (read === "") item.remove();
-    else if (model?.hasChatTemplate) session?.append({ role: "user", content: text }, { role: "assistant", content: read });
+    const seen = item.textContent ?? "";
+    if (seen === "") item.remove();
+    else if (model?.hasChatTemplate) session?.append({ role: "user", content: text }, { role: "assistant", content: seen });
   } finally {
-    if (reply === running) reply = undefined;
+    if (reply === mine) reply = undefined;
     item.classList.remove("busy");
     sendButton.hidden = false;
     stopButton.hidden = true;
@@ -194,6 +224,12 @@ promptBox.addEventListener("keydown", (event) => {
     element<HTMLFormElement>("prompt-form").requestSubmit();
   }
 });
+element("tiny").addEventListener("click", () => void loadModel(TINY.url, TINY.name));
+for (const button of suggestions.querySelectorAll("button")) {
+  button.addEventListener("click", () => {
+    if (!reply && session) void ask(button.textContent ?? "");
+  });
+}
 stopButton.addEventListener("click", () => reply?.abort());
 element("cancel-load").addEventListener("click", () => loadAbort?.abort());
 element("clear").addEventListener("click", () => {
@@ -214,5 +250,7 @@ if (!("gpu" in navigator)) {
   });
 }
 show(picker);
+// `?model=URL` loads another model, `?model=` none.
 const wanted = query.get("model");
 if (wanted) void loadModel(wanted, wanted);
+else if (wanted === null && "gpu" in navigator) void loadModel(TINY.url, TINY.name);

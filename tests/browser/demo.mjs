@@ -1,12 +1,13 @@
-// The demo page as a person uses it: pick a file, two replies without reload, stop, another model by URL.
+// The demo page as a person uses it: talk to lacewing-tiny, pick a file, two replies without reload, stop, a model by URL.
 import { assert, equal } from "../platform/harness.mjs";
-import { MODEL, TRAINED } from "../platform/fixtures.mjs";
-import { existsSync } from "node:fs";
+import { MODEL, TINY_GOLDEN, TRAINED } from "../platform/fixtures.mjs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 const LOADED = () => !document.getElementById("chat").hidden || !document.getElementById("error").hidden;
 const IDLE = () => document.getElementById("stop").hidden && document.querySelector("#messages li.assistant:last-child:not(.busy)") !== null;
 const MINUTES = 60_000;
+const TINY_GOLDENS = JSON.parse(readFileSync(TINY_GOLDEN, "utf8"));
 
 /** Tests of the page at `www` (its URL) in a browser of drivers.mjs. */
 export function demoTests(browser, www, { base, made }) {
@@ -18,8 +19,8 @@ export function demoTests(browser, www, { base, made }) {
     await page.wait(IDLE, 3 * MINUTES);
     equal(await errorText(page), "", "error on the page");
   };
-  const open = async () => {
-    const page = await browser.open(`${www}?allowSoftware=1`);
+  const open = async (query = "&model=") => {
+    const page = await browser.open(`${www}?allowSoftware=1${query}`);
     await page.evaluate(() => {
       document.getElementById("max-tokens").value = "12";
       document.getElementById("temperature").value = "0";
@@ -28,6 +29,25 @@ export function demoTests(browser, www, { base, made }) {
   };
 
   return [
+    ["demo: lacewing-tiny loads by itself, answers, and forgets the oldest when its context is full", async () => {
+      const page = await open("");
+      await page.wait(LOADED, 3 * MINUTES);
+      await page.evaluate(() => (document.getElementById("max-tokens").value = "100"));
+      const suggested = await page.evaluate(() => {
+        const button = document.querySelector("#suggestions button");
+        button.click();
+        return button.textContent;
+      });
+      await page.wait(IDLE, 3 * MINUTES);
+      const [{ text }] = TINY_GOLDENS.filter(({ question }) => question === suggested);
+      equal([await errorText(page), await replies(page)], ["", [text]], "error and replies");
+      assert(await page.evaluate(() => document.getElementById("suggestions").hidden), "suggestions stay");
+      // About 300 tokens each, in a context of 512.
+      for (let i = 0; i < 3; i++) await say(page, "What is 2:4 sparsity? ".repeat(30));
+      equal((await replies(page)).length, 4, "replies");
+      equal(page.errors, [], "errors in the console");
+      await page.close();
+    }],
     ["demo: a picked file gives two replies without reload", async () => {
       const page = await open();
       await page.setFiles("#file", existsSync(TRAINED) ? TRAINED : MODEL);

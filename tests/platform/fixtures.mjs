@@ -1,5 +1,5 @@
 // What the suites need on disk and on a server; used by the runners for Node, Deno and the browsers.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,6 +8,8 @@ import { startFaultServer } from "./server.mjs";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const GOLDENS = join(ROOT, "tests/goldens/gguf-models");
+export const TINY = join(ROOT, "models/lacewing-tiny");
+export const TINY_GOLDEN = join(ROOT, "tests/goldens/lacewing-tiny.json");
 export const SHARED = join(ROOT, "../shared/models");
 export const MODEL = join(GOLDENS, "llama-Q4_0.gguf");
 export const TRAINED = join(SHARED, "stories260K-F16.gguf");
@@ -20,7 +22,8 @@ export async function startFixtures() {
   writeFileSync(join(made, "empty.gguf"), "");
   writeFileSync(join(made, "garbage.gguf"), "This is no model.".repeat(100));
   writeFileSync(join(made, "padded.gguf"), withString(new Uint8Array(readFileSync(MODEL)), "test.padding", "x".repeat(20 << 20)));
-  const directories = { goldens: GOLDENS, made, ...(existsSync(TRAINED) ? { shared: SHARED } : {}) };
+  copyFileSync(TINY_GOLDEN, join(made, "lacewing-tiny.json"));
+  const directories = { goldens: GOLDENS, tiny: TINY, made, ...(existsSync(TRAINED) ? { shared: SHARED } : {}) };
   const server = await startFaultServer(directories);
   return {
     folder,

@@ -65,6 +65,15 @@ export function suite(context) {
       }
       await stories.dispose();
     }],
+    ["lacewing-tiny says what transformers says", async () => {
+      const goldens = JSON.parse(new TextDecoder().decode(await fetchBytes("made/lacewing-tiny.json")));
+      const tiny = await load(`${base}range/tiny/`, options);
+      for (const { question, text: expected } of goldens.slice(0, 3)) {
+        const { text, finishReason } = await tiny.session().prompt(question, { temperature: 0 });
+        equal([text, finishReason], [expected, "stop"], `reply to "${question}"`);
+      }
+      await tiny.dispose();
+    }],
     ["a second prompt continues the conversation from the cache", async () => {
       const session = (await model()).session();
       const first = await session.prompt("Once upon a time", { ...GREEDY, maxTokens: 6 });

@@ -14,6 +14,10 @@ const WASM_BUDGET: usize = 1_600_000;
 /// Most bytes of all JavaScript in `pkg/dist`, each file gzipped by itself.
 const JS_BUDGET: usize = 40_000;
 
+/// What the demo needs of `models/lacewing-tiny`.
+const TINY_FILES: &[&str] =
+    &["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+
 /// WebAssembly features that rustc emits for wasm32-unknown-unknown, in wasm-opt's words.
 const WASM_FEATURES: &[&str] = &[
     "--enable-bulk-memory",
@@ -67,6 +71,10 @@ pub fn run(flags: &Flags) -> Result<(), String> {
     run_command("node", &[&tsc, "-p", "pkg"])?;
     // The demo carries the package: www/ alone can be put on any static host.
     copy_tree(&dist, &root().join("www/dist/lacewing"))?;
+    // And the model that it loads by default.
+    for file in TINY_FILES {
+        copy_file(&root().join("models/lacewing-tiny").join(file), &root().join("www/dist/lacewing-tiny").join(file))?;
+    }
     run_command("node", &[&tsc, "-p", "www"])?;
     check_sizes(&dist, flags.no_check_sizes)
 }
@@ -123,18 +131,23 @@ fn check_sizes(dist: &Path, only_report: bool) -> Result<(), String> {
 }
 
 fn copy_tree(from: &Path, to: &Path) -> Result<(), String> {
-    let cannot = |e: std::io::Error| format!("cannot copy {} to {}: {e}", from.display(), to.display());
-    fs::create_dir_all(to).map_err(cannot)?;
+    let cannot = |e: std::io::Error| format!("cannot copy {}: {e}", from.display());
     for entry in fs::read_dir(from).map_err(cannot)? {
         let entry = entry.map_err(cannot)?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         if source.is_dir() {
             copy_tree(&source, &target)?;
         } else {
-            fs::copy(&source, &target).map_err(cannot)?;
+            copy_file(&source, &target)?;
         }
     }
     Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<(), String> {
+    let cannot = |e: std::io::Error| format!("cannot copy {} to {}: {e}", from.display(), to.display());
+    fs::create_dir_all(to.parent().expect("a file lies in a folder")).map_err(cannot)?;
+    fs::copy(from, to).map(|_| ()).map_err(cannot)
 }
 
 fn collect(dir: &Path, js: &mut Vec<PathBuf>) -> Result<(), String> {
