@@ -121,17 +121,16 @@ function setting(id: string): number | undefined {
   return value === "" ? undefined : valueAsNumber;
 }
 
-/** Makes room after `context-overflow`: drops the oldest question and its answer. False when that is not the matter. */
-function forgetOldest(error: unknown): boolean {
-  if ((error as Partial<LacewingError>).code !== "context-overflow" || !model?.hasChatTemplate || !session) return false;
-  const kept = session.messages;
+/** A session without the oldest question and its answer, when `error` says that the context is full; else undefined. */
+function withoutOldest(full: Session, error: unknown): Session | undefined {
+  if ((error as Partial<LacewingError>).code !== "context-overflow" || !model?.hasChatTemplate) return undefined;
+  const kept = full.messages;
   const first = kept[0]?.role === "system" ? 1 : 0;
-  if (kept.length < first + 2) return false;
+  if (kept.length < first + 2) return undefined;
   kept.splice(first, 2);
-  session.dispose();
-  session = model.session();
-  session.append(...kept);
-  return true;
+  const shorter = model.session();
+  shorter.append(...kept);
+  return shorter;
 }
 
 async function ask(text: string): Promise<void> {
@@ -154,13 +153,19 @@ async function ask(text: string): Promise<void> {
     return running;
   };
   try {
+    // The conversation is only shortened once a reply came of it.
+    const whole = session!;
+    let current = whole;
     let result: ReplyResult | undefined;
     while (!result) {
-      result = await read(session!.prompt(text, options)).catch((error: unknown) => {
-        if (!forgetOldest(error)) throw error;
+      result = await read(current.prompt(text, options)).catch((error: unknown) => {
+        const shorter = withoutOldest(current, error);
+        if (!shorter) throw error;
+        current = shorter;
         return undefined;
       });
     }
+    if (session === whole) session = current;
     const { usage, finishReason } = result;
     const cut = finishReason === "length" ? ", cut at the longest reply" : "";
     status.textContent = `${usage.decodeTokensPerS.toFixed(1)} tokens/s, first after ${(usage.timeToFirstTokenS * 1000).toFixed(0)} ms, ${usage.completionTokens} tokens${cut}`;

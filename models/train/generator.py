@@ -28,7 +28,6 @@ class Turn:
     question: str
     answer: str
     fact: list[str]
-    topic: str
 
 
 @dataclass
@@ -102,29 +101,29 @@ class Generator:
         more = list(topic.more)
         if more and not topic.is_small_talk and r.random() < WITH_MORE:
             answer = f"{answer} {more.pop(0)}"
-        result.turns.append(Turn(self.question(topic), answer, topic.fact, topic.id))
+        result.turns.append(Turn(self.question(topic), answer, topic.fact))
         # Questions that only the turn before makes clear.
         while len(result.turns) < n_turns and not topic.is_small_talk and r.random() < 0.3:
             if r.random() < 0.7:
                 answer = more.pop(0) if more else r.choice(self.grammar["nothing_more"]["answer"])
-                self._follow(result, "more", answer, topic)
+                self._follow(result, "more", answer)
             elif wordings:
-                self._follow(result, "again", wordings.pop(0), topic)
+                self._follow(result, "again", wordings.pop(0))
 
-    def _follow(self, result: Dialogue, form: str, answer: str, topic: Topic) -> None:
+    def _follow(self, result: Dialogue, form: str, answer: str) -> None:
         text = self.random.choice(self.grammar[form][self.split])
-        result.turns.append(Turn(self._noise(text, wrap=False), answer, [], topic.id))
+        result.turns.append(Turn(self._noise(text, wrap=False), answer, []))
 
     def _outside(self, result: Dialogue, n_turns: int) -> None:
         r = self.random
         fact = self.outside["answers"]["fact"]
         answers = self.outside["answers"]["train"]
         answer = answers[0] if r.random() < 0.4 else r.choice(answers)
-        result.turns.append(Turn(self.outside_question(), answer, fact, "outside"))
+        result.turns.append(Turn(self.outside_question(), answer, fact))
         if len(result.turns) < n_turns and r.random() < 0.3:
             # Replies to a refusal are the same few in both splits: what is tested there is honesty, not wording.
             text = self._noise(r.choice(self.outside["follow"]["train"]), wrap=False)
-            result.turns.append(Turn(text, r.choice(self.outside["follow"]["answers"]), fact, "outside"))
+            result.turns.append(Turn(text, r.choice(self.outside["follow"]["answers"]), fact))
 
     def outside_question(self) -> str:
         """A question about the rest of the world."""

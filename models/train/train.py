@@ -115,8 +115,8 @@ class Training:
             self.live_target.apply(self.network)
             print(f"resumed at step {self.step}", flush=True)
 
-    def one_step(self) -> float:
-        """One batch; returns its loss."""
+    def one_step(self) -> torch.Tensor:
+        """One batch; returns its loss, still on the device."""
         network, progress = self.network, self.step / len(self.steps)
         if network.sparse:
             frozen = progress >= FREEZE_AT

@@ -45,6 +45,12 @@ export function demoTests(browser, www, { base, made }) {
       // About 300 tokens each, in a context of 512.
       for (let i = 0; i < 3; i++) await say(page, "What is 2:4 sparsity? ".repeat(30));
       equal((await replies(page)).length, 4, "replies");
+      // A message that no forgetting makes room for is an error, and the conversation goes on after it.
+      await page.fill("#prompt", "What is 2:4 sparsity? ".repeat(80));
+      await page.click("#send");
+      await page.wait(() => !document.getElementById("error").hidden, MINUTES);
+      assert((await errorText(page)).includes("(context-overflow)"), `error: ${await errorText(page)}`);
+      await say(page, "What is 2:4 sparsity?");
       equal(page.errors, [], "errors in the console");
       await page.close();
     }],
