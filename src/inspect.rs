@@ -9,7 +9,7 @@ use crate::model::build::supported;
 use crate::model::config::{ArchInfo, parse_json};
 use crate::model::load::{Weights, estimate};
 use crate::model::open::{ModelFiles, describe, open};
-use crate::model::spec::{ModelSpec, RopeScaling};
+use crate::model::spec::{Attention, LayerSpec, ModelSpec, RopeScaling, RopeSpec};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -85,7 +85,7 @@ fn report(model: &ModelFiles, weights: &Weights, gpu_bytes: u64) -> Value {
         let entry = layouts.entry(m.layout.name()).or_default();
         *entry = (entry.0 + 1, entry.1 + m.bytes());
     }
-    let kv: u64 = model.spec.layers.iter().map(|l| 2 * u64::from(l.n_kv_heads) * u64::from(l.head_dim)).sum();
+    let kv: u64 = model.spec.attentions().map(|a| 2 * u64::from(a.kv_width())).sum();
     json!({
         "supported": true,
         "format": if model.gguf.is_some() { "gguf" } else { "safetensors" },
@@ -137,33 +137,51 @@ fn per_layer<T: PartialEq + serde::Serialize>(values: impl Iterator<Item = T>) -
 }
 
 fn spec(s: &ModelSpec) -> Value {
+    fn attention<T: PartialEq + serde::Serialize>(s: &ModelSpec, of: impl Fn(&Attention) -> T) -> Value {
+        per_layer(s.attentions().map(of))
+    }
+    let norms = |l: &LayerSpec| {
+        let n = l.norms;
+        let all =
+            [(n.before_mixer, "attn"), (n.after_mixer, "attn_post"), (n.before_ffn, "ffn"), (n.after_ffn, "ffn_post")];
+        all.iter().filter(|(there, _)| *there).map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
+    };
     json!({
         "architecture": s.arch,
         "n_layers": s.layers.len(),
         "d_model": s.d_model,
-        "n_heads": per_layer(s.layers.iter().map(|l| l.n_heads)),
-        "n_kv_heads": per_layer(s.layers.iter().map(|l| l.n_kv_heads)),
-        "head_dim": per_layer(s.layers.iter().map(|l| l.head_dim)),
-        "d_ff": per_layer(s.layers.iter().map(|l| l.d_ff)),
-        "window": per_layer(s.layers.iter().map(|l| l.window)),
-        "activation": per_layer(s.layers.iter().map(|l| format!("{:?}", l.activation))),
-        "qkv_bias": per_layer(s.layers.iter().map(|l| l.qkv_bias)),
+        "n_heads": attention(s, |a| a.n_heads),
+        "n_kv_heads": attention(s, |a| a.n_kv_heads),
+        "head_dim": attention(s, |a| a.head_dim),
+        "d_ff": per_layer(s.layers.iter().map(LayerSpec::d_ff)),
+        "window": attention(s, |a| a.window),
+        "activation": per_layer(s.layers.iter().map(|l| format!("{:?}", l.activation()))),
+        "norms": per_layer(s.layers.iter().map(norms)),
+        "qk_norm": attention(s, |a| a.qk_norm),
         "vocab_size": s.vocab_size,
         "context_length": s.context_length,
         // Through its shortest text: 1e-6, not 9.99999997e-7.
         "rms_norm_eps": s.rms_norm_eps.to_string().parse::<f64>().ok(),
         "tied_embeddings": s.tied_embeddings,
-        "rope": {
-            "n_rot": s.rope.n_rot,
-            "theta": s.rope.theta,
-            "scaling": match &s.rope.scaling {
-                RopeScaling::None => json!("none"),
-                RopeScaling::Linear { factor } => json!({"linear": factor}),
-                RopeScaling::Llama3 { factor, low, high, original } => {
-                    json!({"llama3": {"factor": factor, "low": low, "high": high, "original": original}})
-                }
-                RopeScaling::Factors(_) => json!("factors from the file"),
-            },
+        "embedding_scale": s.embedding_scale,
+        "rope": match s.ropes.as_slice() {
+            [one] => rope(one),
+            several => several.iter().map(rope).collect(),
+        },
+    })
+}
+
+fn rope(rope: &RopeSpec) -> Value {
+    json!({
+        "n_rot": rope.n_rot,
+        "theta": rope.theta,
+        "scaling": match &rope.scaling {
+            RopeScaling::None => json!("none"),
+            RopeScaling::Linear { factor } => json!({"linear": factor}),
+            RopeScaling::Llama3 { factor, low, high, original } => {
+                json!({"llama3": {"factor": factor, "low": low, "high": high, "original": original}})
+            }
+            RopeScaling::Factors(_) => json!("factors from the file"),
         },
     })
 }

@@ -15,8 +15,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("decode", &["error"]),
     ("clock", &[]),
     ("model", &["execute"]),
-    ("cache", &["model"]),
-    ("session", &["text", "decode", "cache", "model", "clock"]),
+    ("state", &["model"]),
+    ("session", &["text", "decode", "state", "model", "clock"]),
     ("inspect", &["model"]),
     ("web", &["session", "gpu"]),
 ];

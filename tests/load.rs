@@ -62,14 +62,14 @@ fn check_hf(r: &Recorder, b: &Builder, w: &Weights) {
     same(&r.floats(w.final_norm), &b.values["model.norm.weight"]);
     for (i, l) in w.layers.iter().enumerate() {
         let p = format!("model.layers.{i}");
-        same(&r.floats(l.attn_norm), &b.values[&format!("{p}.input_layernorm.weight")]);
-        same(&r.floats(l.ffn_norm), &b.values[&format!("{p}.post_attention_layernorm.weight")]);
+        same(&r.floats(l.norms.before_mixer.unwrap()), &b.values[&format!("{p}.input_layernorm.weight")]);
+        same(&r.floats(l.norms.before_ffn.unwrap()), &b.values[&format!("{p}.post_attention_layernorm.weight")]);
         let [q, k, v] = ["q", "k", "v"].map(|n| format!("{p}.self_attn.{n}_proj.weight"));
         same(&qkv(r, l), &b.joined(&[&q, &k, &v]));
-        linear(r, b, &l.o, &format!("{p}.self_attn.o_proj"));
-        linear(r, b, &l.down, &format!("{p}.mlp.down_proj"));
+        linear(r, b, &l.attention().unwrap().o, &format!("{p}.self_attn.o_proj"));
+        linear(r, b, &l.dense_ffn().unwrap().down, &format!("{p}.mlp.down_proj"));
         let [gate, up] = ["gate", "up"].map(|n| format!("{p}.mlp.{n}_proj"));
-        match &l.gate_up {
+        match &l.dense_ffn().unwrap().gate_up {
             GateUp::Fused(both) => {
                 same(&r.matrix(&both.matrix), &b.joined(&[&format!("{gate}.weight"), &format!("{up}.weight")]))
             }
@@ -82,7 +82,7 @@ fn check_hf(r: &Recorder, b: &Builder, w: &Weights) {
 }
 
 fn qkv(r: &Recorder, l: &LayerWeights) -> Vec<f32> {
-    l.qkv.iter().flat_map(|part| r.matrix(&part.matrix)).collect()
+    l.attention().unwrap().qkv.iter().flat_map(|part| r.matrix(&part.matrix)).collect()
 }
 
 #[test]
@@ -95,15 +95,14 @@ fn a_model_of_floats_with_biases_arrives_bit_for_bit() {
         let (w, r) = loaded(&spec, &file, Caps::BASE);
         check_hf(&r, &b, &w);
         for (i, l) in w.layers.iter().enumerate() {
-            assert!(spec.layers[i].qkv_bias && spec.layers[i].o_bias && spec.layers[i].mlp_bias);
-            let [part] = &l.qkv[..] else { panic!("q, k and v of one layout are one matrix") };
+            let [part] = &l.attention().unwrap().qkv[..] else { panic!("q, k and v of one layout are one matrix") };
             assert_eq!((part.q_heads, part.k_heads, part.v_heads), (4, 2, 2));
             let p = format!("model.layers.{i}");
             let mut expected = b.joined(&[&format!("{p}.self_attn.q_proj.bias")]);
             expected.extend(vec![0.0; 2 * HEAD as usize]);
             expected.extend(b.joined(&[&format!("{p}.self_attn.v_proj.bias")]));
             same(&bias(&r, part.bias), &expected);
-            let GateUp::Fused(both) = &l.gate_up else { panic!("gate and up of one layout are one matrix") };
+            let GateUp::Fused(both) = &l.dense_ffn().unwrap().gate_up else { panic!("gate and up of one layout are one matrix") };
             let [gate, up] = ["gate", "up"].map(|n| format!("{p}.mlp.{n}_proj.bias"));
             same(&bias(&r, both.bias), &b.joined(&[&gate, &up]));
         }
@@ -121,8 +120,8 @@ fn device_bytes_are_those_of_the_layouts() {
     let matrices = file.tensors.iter().filter(|t| t.shape.len() == 2);
     let expected: u64 = matrices.map(|t| Layout::of(t.dtype).bytes(t.rows() as u32, t.cols() as u32)).sum();
     let l = &w.layers[0];
-    let GateUp::Fused(gate_up) = &l.gate_up else { panic!() };
-    let all = [&w.embed, w.output.as_ref().unwrap(), &l.qkv[0].matrix, &l.o.matrix, &gate_up.matrix, &l.down.matrix];
+    let GateUp::Fused(gate_up) = &l.dense_ffn().unwrap().gate_up else { panic!() };
+    let all = [&w.embed, w.output.as_ref().unwrap(), &l.attention().unwrap().qkv[0].matrix, &l.attention().unwrap().o.matrix, &gate_up.matrix, &l.dense_ffn().unwrap().down.matrix];
     assert_eq!(all.iter().map(|m| m.bytes()).sum::<u64>(), expected);
     // Norms: 3 vectors of 256 bytes.
     assert_eq!(r.bytes(), expected + 3 * 256);
@@ -156,9 +155,9 @@ fn projections_of_different_layouts_are_not_stacked() {
         let spec = build(&info(&sizes, json!({})), &file, None).unwrap();
         let (w, r) = loaded(&spec, &file, Caps::BASE);
         check_hf(&r, &b, &w);
-        let heads: Vec<_> = w.layers[0].qkv.iter().map(|p| (p.q_heads, p.k_heads, p.v_heads)).collect();
+        let heads: Vec<_> = w.layers[0].attention().unwrap().qkv.iter().map(|p| (p.q_heads, p.k_heads, p.v_heads)).collect();
         assert_eq!(heads, expected);
-        assert!(matches!(w.layers[0].gate_up, GateUp::Split { .. }));
+        assert!(matches!(w.layers[0].dense_ffn().unwrap().gate_up, GateUp::Split { .. }));
     }
 }
 
@@ -169,7 +168,8 @@ fn layers_may_differ_in_size() {
     let (file, _) = b.file();
     let spec = build(&info(&sizes, json!({"intermediate_size": 96})), &file, None).unwrap();
     for (layer, (heads, kv, d_ff)) in spec.layers.iter().zip(sizes) {
-        assert_eq!((layer.n_heads, layer.n_kv_heads, layer.d_ff), (heads as u32, kv as u32, d_ff as u32));
+        let a = layer.attention().unwrap();
+        assert_eq!((a.n_heads, a.n_kv_heads, layer.d_ff()), (heads as u32, kv as u32, d_ff as u32));
     }
     let (w, r) = loaded(&spec, &file, Caps::BASE);
     check_hf(&r, &b, &w);
@@ -187,8 +187,8 @@ fn large_matrices_are_split_by_rows_and_stacks_come_apart() {
         let caps = Caps { max_binding_bytes: limit, ..Caps::BASE };
         let (w, r) = loaded(&spec, &file, caps);
         check_hf(&r, &b, &w);
-        assert_eq!(w.layers[0].qkv.len(), 1);
-        let GateUp::Split { up, .. } = &w.layers[0].gate_up else { panic!("too large to be one") };
+        assert_eq!(w.layers[0].attention().unwrap().qkv.len(), 1);
+        let GateUp::Split { up, .. } = &w.layers[0].dense_ffn().unwrap().gate_up else { panic!("too large to be one") };
         assert_eq!(up.matrix.parts.iter().map(|p| p.rows).collect::<Vec<_>>(), [128, 32]);
         assert!(r.buffers.values().all(|b| b.len() as u64 <= limit));
         // Now q and k fit together but not with v; down and the embedding are split.
@@ -196,8 +196,8 @@ fn large_matrices_are_split_by_rows_and_stacks_come_apart() {
         let caps = Caps { max_buffer_bytes: limit, ..Caps::BASE };
         let (w, r) = loaded(&spec, &file, caps);
         check_hf(&r, &b, &w);
-        assert_eq!(w.layers[0].qkv.len(), 2);
-        assert!(w.layers[0].down.matrix.parts.len() > 1);
+        assert_eq!(w.layers[0].attention().unwrap().qkv.len(), 2);
+        assert!(w.layers[0].dense_ffn().unwrap().down.matrix.parts.len() > 1);
         // Not even q alone.
         let limit = u64::from(Layout::of(dtype).row_code_words(64)) * 4 * 60;
         let (error, r) = placed(&spec, &file, Caps { max_binding_bytes: limit, ..Caps::BASE });
@@ -258,21 +258,21 @@ fn a_gguf_is_unpermuted_and_keeps_its_mixed_types() {
     let (file, _) = b.file();
     let factors = vec![2.0; 16];
     let spec = build(&info, &file, Some(factors.clone())).unwrap();
-    assert_eq!(spec.rope.scaling, lacewing::model::spec::RopeScaling::Factors(factors));
+    assert_eq!(spec.ropes[0].scaling, lacewing::model::spec::RopeScaling::Factors(factors));
     assert!(spec.tied_embeddings);
     let (w, r) = loaded(&spec, &file, Caps::BASE);
     assert!(w.output.is_none());
     same(&r.matrix(&w.embed), &b.values["token_embd.weight"]);
     for (i, l) in w.layers.iter().enumerate() {
         let name = |n: &str| format!("blk.{i}.{n}");
-        let [qk, v] = &l.qkv[..] else { panic!("Q6_K values beside Q4_K queries and keys") };
+        let [qk, v] = &l.attention().unwrap().qkv[..] else { panic!("Q6_K values beside Q4_K queries and keys") };
         same(&r.matrix(&qk.matrix), &b.joined(&[&name("attn_q.weight"), &name("attn_k.weight")]));
         same(&bias(&r, qk.bias), &b.joined(&[&name("attn_q.bias"), &name("attn_k.bias")]));
         same(&r.matrix(&v.matrix), &b.values[&name("attn_v.weight")]);
         assert!(v.bias.is_none());
         assert_eq!((qk.q_heads, qk.k_heads, qk.v_heads, v.v_heads), (8, 2, 0, 2));
-        linear(&r, &b, &l.o, &name("attn_output"));
-        linear(&r, &b, &l.down, &name("ffn_down"));
+        linear(&r, &b, &l.attention().unwrap().o, &name("attn_output"));
+        linear(&r, &b, &l.dense_ffn().unwrap().down, &name("ffn_down"));
     }
 }
 
@@ -282,7 +282,7 @@ fn a_fused_qkv_tensor_is_one_matrix() {
     let (file, _) = b.file();
     let spec = build(&info, &file, None).unwrap();
     let (w, r) = loaded(&spec, &file, Caps::BASE);
-    assert_eq!(w.layers[0].qkv.len(), 1);
+    assert_eq!(w.layers[0].attention().unwrap().qkv.len(), 1);
     same(&qkv(&r, &w.layers[0]), &b.joined(&["blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.attn_v.weight"]));
 }
 
@@ -420,9 +420,9 @@ fn a_gguf_from_llama_cpp_arrives_whole() {
         same(&r.matrix(w.output.as_ref().unwrap()), &direct("output.weight"));
         for (i, l) in w.layers.iter().enumerate() {
             let name = |n: &str| format!("blk.{i}.{n}.weight");
-            same(&r.matrix(&l.o.matrix), &direct(&name("attn_output")));
-            same(&r.matrix(&l.down.matrix), &direct(&name("ffn_down")));
-            same(&r.floats(l.ffn_norm), &direct(&name("ffn_norm")));
+            same(&r.matrix(&l.attention().unwrap().o.matrix), &direct(&name("attn_output")));
+            same(&r.matrix(&l.dense_ffn().unwrap().down.matrix), &direct(&name("ffn_down")));
+            same(&r.floats(l.norms.before_ffn.unwrap()), &direct(&name("ffn_norm")));
             let rows = qkv(&r, l);
             // Head 1 of q starts at row 64: row 1 of the reference code is row 2 of the file, row 32 is row 1.
             let (q, v) = (direct(&name("attn_q")), direct(&name("attn_v")));

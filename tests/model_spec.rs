@@ -7,7 +7,7 @@ use lacewing::inspect::{inspect, text};
 use lacewing::kernels::Activation;
 use lacewing::model::build::build;
 use lacewing::model::config::{ArchInfo, GenerationDefaults, ModelFiles, PerLayer, open};
-use lacewing::model::spec::RopeScaling;
+use lacewing::model::spec::{Norms, RopeScaling};
 use model_support::{Folder, folder, shared};
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -26,13 +26,13 @@ fn refusal(path: &str) -> Option<Error> {
 
 #[test]
 fn golden_llamas_give_their_specs() {
-    for (name, kv, window, bias, tied) in [
-        ("llama", 2, None, false, false),
-        ("llama-bias", 2, None, true, false),
-        ("llama-tied", 4, None, false, true),
-        ("llama3-rope", 2, None, false, false),
-        ("llama3-rope-v4", 2, None, false, false),
-        ("mistral-swa", 2, Some(8), false, false),
+    for (name, kv, window, tied) in [
+        ("llama", 2, None, false),
+        ("llama-bias", 2, None, false),
+        ("llama-tied", 4, None, true),
+        ("llama3-rope", 2, None, false),
+        ("llama3-rope-v4", 2, None, false),
+        ("mistral-swa", 2, Some(8), false),
     ] {
         let Some(m) = opened(&format!("goldens/hf/{name}")) else { return };
         let s = &m.spec;
@@ -40,15 +40,62 @@ fn golden_llamas_give_their_specs() {
         assert_eq!((s.d_model, s.vocab_size, s.context_length, s.layers.len()), (64, 128, 256, 2), "{name}");
         assert_eq!((s.tied_embeddings, s.rms_norm_eps), (tied, 1e-6), "{name}");
         for l in &s.layers {
-            assert_eq!((l.n_heads, l.n_kv_heads, l.head_dim, l.d_ff), (4, kv, 16, 160), "{name}");
-            assert_eq!((l.window, l.activation, l.attention_scale), (window, Activation::Silu, 0.25), "{name}");
-            assert_eq!((l.qkv_bias, l.o_bias, l.mlp_bias), (bias, bias, bias), "{name}");
+            let a = l.attention().unwrap();
+            assert_eq!((a.n_heads, a.n_kv_heads, a.head_dim, l.d_ff()), (4, kv, 16, 160), "{name}");
+            assert_eq!((a.window, l.activation(), a.scale), (window, Activation::Silu, 0.25), "{name}");
+            assert_eq!((l.norms, a.qk_norm, a.rope), (Norms::PRE, false, 0), "{name}");
         }
         let rope = RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 16.0 };
         let (scaling, theta) = if name.contains("rope") { (rope, 5e5) } else { (RopeScaling::None, 1e4) };
-        assert_eq!((s.rope.n_rot, s.rope.theta, &s.rope.scaling), (16, theta, &scaling), "{name}");
+        assert_eq!((s.ropes[0].n_rot, s.ropes[0].theta, &s.ropes[0].scaling), (16, theta, &scaling), "{name}");
         assert_eq!(m.eos_ids, [2]);
         assert!(m.config.is_some() && m.gguf.is_none() && m.tokenizer_json.is_none());
+    }
+}
+
+#[test]
+fn goldens_unlike_llama_give_their_specs() {
+    for name in ["qwen2", "qwen3", "gemma3"] {
+        let Some(m) = opened(&format!("goldens/hf/{name}")) else { return };
+        let s = &m.spec;
+        let gemma = name == "gemma3";
+        assert_eq!((s.arch, s.d_model, s.tied_embeddings), (name, 64, name != "qwen2"));
+        assert_eq!(s.embedding_scale, if gemma { 8.0 } else { 1.0 }, "{name}: sqrt(64)");
+        assert!(s.attentions().all(|a| a.qk_norm == (name != "qwen2")), "{name}");
+        let all = Norms { before_mixer: true, after_mixer: true, before_ffn: true, after_ffn: true };
+        assert!(s.layers.iter().all(|l| l.norms == if gemma { all } else { Norms::PRE }), "{name}");
+        let layers: Vec<_> = s.attentions().map(|a| (a.window, s.ropes[a.rope].theta)).collect();
+        let expected = if gemma { vec![(Some(8), 1e4), (None, 1e6), (Some(8), 1e4)] } else { vec![(None, 1e4); 2] };
+        assert_eq!(layers, expected, "{name}");
+        assert_eq!(s.ropes.len(), if gemma { 2 } else { 1 }, "{name}: equal embeddings are one");
+    }
+}
+
+#[test]
+fn windows_follow_the_older_ways_to_write_them() {
+    let windows = |name: &str, changes: Value| {
+        let files = changed(name, changes)?;
+        let spec = block_on(open(&files)).unwrap().spec;
+        Some(spec.attentions().map(|a| (a.window, spec.ropes[a.rope].theta)).collect::<Vec<_>>())
+    };
+    // Gemma 3 in the dialect of transformers 4: a pattern, and a base for the window layers.
+    let old = json!({"layer_types": null, "rope_parameters": null, "rope_theta": 5e5, "rope_local_base_freq": 2e4,
+        "sliding_window_pattern": 3, "_sliding_window_pattern": null});
+    let Some(found) = windows("gemma3", old) else { return };
+    assert_eq!(found, [(Some(8), 2e4), (Some(8), 2e4), (None, 5e5)]);
+    // Qwen has windows only where it says so, and then in the later layers.
+    let quiet = json!({"layer_types": null, "sliding_window": 8, "use_sliding_window": null});
+    assert_eq!(windows("qwen2", quiet), Some(vec![(None, 1e4); 2]));
+    let asked = json!({"layer_types": null, "sliding_window": 8, "use_sliding_window": true, "max_window_layers": 1});
+    assert_eq!(windows("qwen2", asked), Some(vec![(None, 1e4), (Some(8), 1e4)]));
+}
+
+#[test]
+fn options_that_nothing_computes_are_refused_by_name() {
+    for option in ["attn_logit_softcapping", "final_logit_softcapping"] {
+        let Some(files) = changed("gemma3", json!({option: 30.0})) else { return };
+        let e = block_on(open(&files)).err().unwrap();
+        assert!(e.code() == "unsupported-model" && e.to_string().contains(&format!("{option} = 30.0")), "{e}");
     }
 }
 
@@ -63,7 +110,7 @@ fn other_goldens_are_refused_by_name() {
     let mut refused = 0;
     for entry in std::fs::read_dir(dir).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.starts_with("llama") || name == "mistral-swa" {
+        if name.starts_with("llama") || ["mistral-swa", "qwen2", "qwen3", "gemma3"].contains(&name.as_str()) {
             continue;
         }
         let e = refusal(&format!("goldens/hf/{name}")).unwrap();
@@ -81,7 +128,7 @@ fn compressed_goldens_run_or_are_refused() {
     }
     for (name, activation) in [("24-dense", Activation::Silu), ("relu", Activation::Relu)] {
         let m = opened(&format!("goldens/compressed/{name}")).unwrap();
-        assert!(m.spec.layers.iter().all(|l| l.activation == activation && l.n_heads == 4 && l.d_ff == 256));
+        assert!(m.spec.layers.iter().all(|l| l.activation() == activation && l.d_ff() == 256));
     }
     for (name, code, mention) in [
         ("24-bitmask", "unsupported-format", "compressed-tensors"),
@@ -101,8 +148,9 @@ fn gguf_goldens_give_their_specs() {
         let Some(m) = opened(&format!("goldens/gguf-models/llama-{ty}.gguf")) else { return };
         let s = &m.spec;
         assert_eq!((s.arch, s.d_model, s.vocab_size, s.context_length), ("llama", 256, 2048, 512));
-        assert_eq!((s.tied_embeddings, s.rope.n_rot, s.rope.theta), (false, 64, 1e4));
-        assert!(s.layers.len() == 2 && s.layers.iter().all(|l| (l.n_heads, l.n_kv_heads, l.d_ff) == (4, 2, 512)));
+        assert_eq!((s.tied_embeddings, s.ropes[0].n_rot, s.ropes[0].theta), (false, 64, 1e4));
+        assert!(s.layers.len() == 2 && s.layers.iter().all(|l| l.d_ff() == 512)
+            && s.attentions().all(|a| (a.n_heads, a.n_kv_heads) == (4, 2)));
         assert_eq!(m.eos_ids, [2]);
         assert!(m.gguf.is_some() && m.config.is_none());
     }
@@ -116,7 +164,7 @@ fn trained_stories_give_their_specs() {
         ("models/TinyStories-656K", 128, (8, 4, 16), 2048, 2, true),
     ] {
         let Some(m) = opened(path) else { return };
-        let l = &m.spec.layers[0];
+        let l = m.spec.layers[0].attention().unwrap();
         assert_eq!((m.spec.d_model, (l.n_heads, l.n_kv_heads, l.head_dim)), (d_model, heads), "{path}");
         assert_eq!((m.spec.vocab_size, m.spec.layers.len(), m.spec.tied_embeddings), (vocab, layers, tied), "{path}");
         let path = shared(path);
@@ -210,12 +258,12 @@ fn harmless_spellings_are_accepted() {
     ] {
         let Some(files) = changed("llama", changes.clone()) else { return };
         let s = block_on(open(&files)).unwrap_or_else(|e| panic!("{changes}: {e}")).spec;
-        assert_eq!((s.rope.n_rot, &s.rope.scaling), (n_rot, &scaling), "{changes}");
-        assert!(s.layers.iter().all(|l| (l.n_heads, l.d_ff, l.window) == (4, 160, None)), "{changes}");
+        assert_eq!((s.ropes[0].n_rot, &s.ropes[0].scaling), (n_rot, &scaling), "{changes}");
+        assert!(s.attentions().all(|a| (a.n_heads, a.window) == (4, None)) && s.layers.iter().all(|l| l.d_ff() == 160), "{changes}");
     }
     let layers = json!({"layer_types": ["sliding_attention", "full_attention"]});
     let Some(files) = changed("mistral-swa", layers) else { return };
-    let windows: Vec<_> = block_on(open(&files)).unwrap().spec.layers.iter().map(|l| l.window).collect();
+    let windows: Vec<_> = block_on(open(&files)).unwrap().spec.attentions().map(|a| a.window).collect();
     assert_eq!(windows, [Some(8), None]);
 }
 

@@ -39,9 +39,19 @@ pub struct Args {
     pub n_splits: u32,
 }
 
+/// Keys that are worth a split of their own.
+pub const SPLIT_KEYS: u32 = 64;
+/// Most splits: more would cost the merge more than they speed up.
+pub const MAX_SPLITS: u32 = 16;
+
+/// Splits to allocate for a context: the merge keeps the sums of all splits and heads in workgroup memory.
+pub fn n_splits(context_length: u32, n_heads: u32) -> u32 {
+    context_length.div_ceil(SPLIT_KEYS).min(MAX_SPLITS).min(super::matvec::MAX_STATS / n_heads)
+}
+
 /// Number of splits in use and keys per split for `live` keys.
 pub fn active_splits(live: u32, n_splits: u32) -> (u32, u32) {
-    let active = live.div_ceil(64).clamp(1, n_splits);
+    let active = live.div_ceil(SPLIT_KEYS).clamp(1, n_splits);
     (active, live.div_ceil(active))
 }
 

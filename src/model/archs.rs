@@ -1,78 +1,20 @@
 //! The architectures that run: one row each. What differs between them is data here or in `ModelSpec`.
 
-use crate::error::{Error, Result};
-use crate::formats::{TensorFile, TensorInfo};
-use std::collections::HashMap;
+use super::spec::Norms;
+use super::tensors::{Dialect, GEMMA_NORMS, LLAMA_NORMS, PROJECTIONS, QK_NORMS, Role, TOP, Wanted};
 
-/// Names of the weights in one dialect, without `.weight` and `.bias`; `{}` stands for the layer.
-#[derive(Debug, PartialEq)]
-pub struct Names {
-    /// Embedding table `[vocab, d_model]`.
-    pub embed: &'static str,
-    /// Output matrix `[vocab, d_model]`.
-    pub output: &'static str,
-    /// Last norm `[d_model]`.
-    pub final_norm: &'static str,
-    /// Norm before attention `[d_model]`.
-    pub attn_norm: &'static str,
-    /// Query projection `[n_heads*head_dim, d_model]`.
-    pub q: &'static str,
-    /// Key projection `[n_kv_heads*head_dim, d_model]`.
-    pub k: &'static str,
-    /// Value projection `[n_kv_heads*head_dim, d_model]`.
-    pub v: &'static str,
-    /// Rows of q, k and v in one tensor, which a file may have instead of the three.
-    pub qkv: Option<&'static str>,
-    /// Output projection `[d_model, n_heads*head_dim]`.
-    pub o: &'static str,
-    /// Norm before the FFN `[d_model]`.
-    pub ffn_norm: &'static str,
-    /// Gate `[d_ff, d_model]`.
-    pub gate: &'static str,
-    /// Up `[d_ff, d_model]`.
-    pub up: &'static str,
-    /// Down `[d_model, d_ff]`.
-    pub down: &'static str,
-    /// Whole names of tensors that may be present and are not weights of a matrix (computed anew or read elsewhere).
-    pub ignored: &'static [&'static str],
+/// Which attention layers have the window that a file names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Windows {
+    /// config.json's is ignored, as the reference code does; a GGUF's counts.
+    GgufOnly,
+    /// Every layer whose type is not `full_attention`.
+    All,
+    /// As `All`, but only where config.json says `use_sliding_window`.
+    Asked,
+    /// By layer type, else every n-th layer is full (`sliding_window_pattern`, of which this is the default).
+    Pattern(u32),
 }
-
-/// Rotary factors of a GGUF, one per pair (llama3 scaling computed by the converter).
-pub const ROPE_FREQS: &str = "rope_freqs.weight";
-
-const HF_LLAMA: Names = Names {
-    embed: "model.embed_tokens",
-    output: "lm_head",
-    final_norm: "model.norm",
-    attn_norm: "model.layers.{}.input_layernorm",
-    q: "model.layers.{}.self_attn.q_proj",
-    k: "model.layers.{}.self_attn.k_proj",
-    v: "model.layers.{}.self_attn.v_proj",
-    qkv: None,
-    o: "model.layers.{}.self_attn.o_proj",
-    ffn_norm: "model.layers.{}.post_attention_layernorm",
-    gate: "model.layers.{}.mlp.gate_proj",
-    up: "model.layers.{}.mlp.up_proj",
-    down: "model.layers.{}.mlp.down_proj",
-    ignored: &["model.rotary_emb.inv_freq", "model.layers.{}.self_attn.rotary_emb.inv_freq"],
-};
-
-const GGUF_LLAMA: Names = Names {
-    embed: "token_embd",
-    output: "output",
-    final_norm: "output_norm",
-    attn_norm: "blk.{}.attn_norm",
-    q: "blk.{}.attn_q",
-    k: "blk.{}.attn_k",
-    v: "blk.{}.attn_v",
-    qkv: Some("blk.{}.attn_qkv"),
-    o: "blk.{}.attn_output",
-    ffn_norm: "blk.{}.ffn_norm",
-    gate: "blk.{}.ffn_gate",
-    up: "blk.{}.ffn_up",
-    down: "blk.{}.ffn_down",
-    ignored: &[ROPE_FREQS, "blk.{}.attn_rot_embd.weight"],
-};
 
 /// A row of the table.
 #[derive(Debug, PartialEq)]
@@ -83,55 +25,74 @@ pub struct Arch {
     pub model_types: &'static [&'static str],
     /// `general.architecture` in a GGUF.
     pub gguf: &'static [&'static str],
-    /// Tensor names of the Hugging Face dialect.
-    pub hf_names: Names,
-    /// Tensor names of the GGUF dialect.
-    pub gguf_names: Names,
+    /// The tensors: groups of [`Wanted`].
+    pub tensors: &'static [&'static [Wanted]],
     /// The GGUF converter reorders the rows of q and k so that rotary pairs are adjacent (weights.md A1.5). We put
     /// them back while loading: kernels know pairs (i, i + n_rot/2) only.
     pub gguf_permuted: bool,
-    /// `sliding_window` is obeyed (the reference code of plain Llama ignores it).
-    pub window: bool,
+    /// Sliding windows.
+    pub windows: Windows,
+    /// safetensors hold w of norms that multiply by 1 + w (a GGUF holds 1 + w itself); folded while loading.
+    pub norm_plus_one: bool,
+    /// Embedded tokens are multiplied by sqrt(d_model), rounded to the type of the weights.
+    pub scaled_embeddings: bool,
+    /// Base of the rotary embedding of window layers, when the file names only that of full ones.
+    pub window_rope_theta: Option<f64>,
+    /// The number of layers of that size whose softmax scale is (d_model / n_heads)^-1/2, which a GGUF does not say.
+    pub scale_by_width_layers: Option<u32>,
+    /// Activation when the file names none.
+    pub activation: &'static str,
 }
+
+const LLAMA: Arch = Arch {
+    name: "llama",
+    model_types: &["llama"],
+    gguf: &["llama"],
+    tensors: &[TOP, LLAMA_NORMS, PROJECTIONS],
+    gguf_permuted: true,
+    windows: Windows::GgufOnly,
+    norm_plus_one: false,
+    scaled_embeddings: false,
+    window_rope_theta: None,
+    scale_by_width_layers: None,
+    activation: "silu",
+};
 
 /// All rows.
 pub static ALL: &[Arch] = &[
+    LLAMA,
+    Arch { name: "mistral", model_types: &["mistral"], gguf: &[], windows: Windows::All, ..LLAMA },
     Arch {
-        name: "llama",
-        model_types: &["llama"],
-        gguf: &["llama"],
-        hf_names: HF_LLAMA,
-        gguf_names: GGUF_LLAMA,
-        gguf_permuted: true,
-        window: false,
+        name: "qwen2",
+        model_types: &["qwen2"],
+        gguf: &["qwen2"],
+        gguf_permuted: false,
+        windows: Windows::Asked,
+        ..LLAMA
     },
     Arch {
-        name: "mistral",
-        model_types: &["mistral"],
-        gguf: &[],
-        hf_names: HF_LLAMA,
-        gguf_names: GGUF_LLAMA,
-        gguf_permuted: true,
-        window: true,
+        name: "qwen3",
+        model_types: &["qwen3"],
+        gguf: &["qwen3"],
+        tensors: &[TOP, LLAMA_NORMS, PROJECTIONS, QK_NORMS],
+        gguf_permuted: false,
+        windows: Windows::Asked,
+        ..LLAMA
+    },
+    Arch {
+        name: "gemma3",
+        model_types: &["gemma3_text"],
+        gguf: &["gemma3"],
+        tensors: &[TOP, GEMMA_NORMS, PROJECTIONS, QK_NORMS],
+        gguf_permuted: false,
+        windows: Windows::Pattern(6),
+        norm_plus_one: true,
+        scaled_embeddings: true,
+        window_rope_theta: Some(10000.0),
+        scale_by_width_layers: Some(62), // Gemma 3 27B
+        activation: "gelu_pytorch_tanh",
     },
 ];
-
-/// Which names and row order a file uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// safetensors with the names of transformers.
-    HuggingFace,
-    /// GGUF with the names of llama.cpp.
-    Gguf,
-}
-
-impl Dialect {
-    /// The dialect of a file, by its tensor names: the two have none in common.
-    pub fn of(tensors: &TensorFile) -> Dialect {
-        let gguf = |name: &str| name.starts_with("blk.") || name == "token_embd.weight" || name == "output.weight";
-        if tensors.tensors.iter().any(|t| gguf(&t.name)) { Dialect::Gguf } else { Dialect::HuggingFace }
-    }
-}
 
 impl Arch {
     /// The row for a `model_type` of config.json.
@@ -150,47 +111,26 @@ impl Arch {
     pub fn supported() -> String {
         ALL.iter().map(|a| a.name).collect::<Vec<_>>().join(", ")
     }
-    /// Tensor names in a dialect.
-    pub fn names(&self, dialect: Dialect) -> &Names {
-        match dialect {
-            Dialect::HuggingFace => &self.hf_names,
-            Dialect::Gguf => &self.gguf_names,
+    /// All tensors this architecture may have.
+    pub fn wanted(&self) -> impl Iterator<Item = &'static Wanted> {
+        self.tensors.iter().flat_map(|group| group.iter())
+    }
+    /// The tensor of a role.
+    pub fn tensor(&self, role: Role) -> Option<&'static Wanted> {
+        self.wanted().find(|w| w.role == role)
+    }
+    /// The norms of its layers: those whose tensors it wants.
+    pub fn norms(&self) -> Norms {
+        let has = |role| self.tensor(role).is_some();
+        Norms {
+            before_mixer: has(Role::MixerNorm),
+            after_mixer: has(Role::MixerPostNorm),
+            before_ffn: has(Role::FfnNorm),
+            after_ffn: has(Role::FfnPostNorm),
         }
     }
-}
-
-/// Whole name of a tensor: `pattern` with the layer put in, and `weight` or `bias` appended.
-pub fn tensor_name(pattern: &str, layer: usize, suffix: &str) -> String {
-    format!("{}.{suffix}", pattern.replace("{}", &layer.to_string()))
-}
-
-/// Tensors by name.
-pub struct Index<'a> {
-    tensors: &'a TensorFile,
-    by_name: HashMap<&'a str, usize>,
-}
-
-impl<'a> Index<'a> {
-    /// Indexes a file.
-    pub fn new(tensors: &'a TensorFile) -> Index<'a> {
-        let by_name = tensors.tensors.iter().enumerate().map(|(i, t)| (t.name.as_str(), i)).collect();
-        Index { tensors, by_name }
-    }
-    /// Position of a tensor in `TensorFile::tensors`.
-    pub fn position(&self, name: &str) -> Option<usize> {
-        self.by_name.get(name).copied()
-    }
-    /// A tensor.
-    pub fn get(&self, name: &str) -> Option<&'a TensorInfo> {
-        self.position(name).map(|i| &self.tensors.tensors[i])
-    }
-    /// A tensor that must be there.
-    pub fn need(&self, name: &str) -> Result<&'a TensorInfo> {
-        self.get(name).ok_or_else(|| {
-            Error::MissingTensor(format!(
-                "the model has no tensor {name}, which its architecture needs: the file is incomplete or of another \
-                 architecture than it says"
-            ))
-        })
+    /// What norms add to their weights in this dialect.
+    pub fn norm_offset(&self, dialect: Dialect) -> f32 {
+        if self.norm_plus_one && dialect == Dialect::HuggingFace { 1.0 } else { 0.0 }
     }
 }

@@ -1,8 +1,9 @@
 //! Activations, step state and outputs of a model: one set of buffers that all its plans share.
 
-use super::spec::{LayerSpec, ModelSpec};
+use super::spec::{Attention, LayerSpec, ModelSpec};
 use crate::error::Result;
 use crate::execute::{BufferUse, Executor};
+use crate::kernels::attention_decode::MAX_SPLITS;
 use crate::kernels::{Bind, sample_reduce};
 use crate::weights::UNIT;
 
@@ -17,9 +18,6 @@ pub const BUCKETS: &[u32] = &[1, 2, 4, 8, 32, MAX_CHUNK];
 pub fn bucket(n_tokens: u32) -> u32 {
     *BUCKETS.iter().find(|b| **b >= n_tokens).unwrap_or(&MAX_CHUNK)
 }
-
-/// Most splits of the keys in decode attention.
-pub(super) const MAX_SPLITS: u32 = 16;
 
 /// Words of the ring of drawn ids.
 pub(super) const RING: u32 = 64;
@@ -43,6 +41,8 @@ pub struct Buffers {
     pub max_tokens: u32,
     pub(super) x: Bind,
     pub(super) normed: Bind,
+    /// Output of a branch that is normalised before it joins the residual stream.
+    pub(super) branch: Bind,
     pub(super) qkv: Bind,
     pub(super) attended: Bind,
     pub(super) gate_up: Bind,
@@ -67,14 +67,15 @@ pub(super) struct Widths {
 
 impl Widths {
     fn of(spec: &ModelSpec) -> Widths {
-        let widest =
-            |f: &dyn Fn(&LayerSpec) -> u32| spec.layers.iter().map(f).max().unwrap_or(0).max(1).next_multiple_of(UNIT);
+        let units = |width: Option<u32>| width.unwrap_or(0).max(1).next_multiple_of(UNIT);
+        let widest = |f: fn(&Attention) -> u32| units(spec.attentions().map(f).max());
+        let d_ff = spec.layers.iter().map(LayerSpec::d_ff).max();
         Widths {
             model: spec.d_model.next_multiple_of(UNIT),
-            qkv: widest(&|l| (l.n_heads + 2 * l.n_kv_heads) * l.head_dim),
-            attended: widest(&|l| l.n_heads * l.head_dim),
-            gate_up: widest(&|l| 2 * l.d_ff),
-            ff: widest(&|l| l.d_ff),
+            qkv: widest(|a| a.q_width() + 2 * a.kv_width()),
+            attended: widest(Attention::q_width),
+            gate_up: units(d_ff.map(|n| 2 * n)),
+            ff: units(d_ff),
         }
     }
 }
@@ -88,7 +89,8 @@ impl Buffers {
             let buffer = executor.create_buffer(label, bytes, usage)?;
             Ok(Bind { buffer, offset: 0, bytes })
         };
-        let heads = spec.layers.iter().map(|l| l.n_heads).max().unwrap_or(1);
+        let heads = spec.attentions().map(|a| a.n_heads).max().unwrap_or(1);
+        let has_branch = spec.layers.iter().any(|l| l.norms.after_mixer || l.norms.after_ffn);
         let (scratch, state) = (BufferUse::Scratch, BufferUse::State);
         Ok(Buffers {
             ids: make("ids", MAX_CHUNK, state)?,
@@ -100,6 +102,7 @@ impl Buffers {
             max_tokens,
             x: make("x", max_tokens * w.model, scratch)?,
             normed: make("normed", max_tokens * w.model, scratch)?,
+            branch: make("branch", if has_branch { max_tokens * w.model } else { 4 }, scratch)?,
             qkv: make("qkv", max_tokens * w.qkv, scratch)?,
             attended: make("attended", max_tokens * w.attended, scratch)?,
             gate_up: make("gate_up", max_tokens * w.gate_up, scratch)?,

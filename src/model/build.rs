@@ -1,13 +1,18 @@
 //! [`ArchInfo`] + tensor shapes -> [`ModelSpec`]. Dimensions that may differ by layer come from the tensors; what the
 //! whole model shares comes from the metadata, and a tensor that disagrees with it is an error.
 
-use super::archs::{Arch, Dialect, Index, Names, ROPE_FREQS, tensor_name};
-use super::config::{ArchInfo, RopeInfo};
-use super::rope::inverse_frequencies;
-use super::spec::{LayerSpec, ModelSpec, RopeScaling, RopeSpec};
+mod dims;
+mod rope;
+
+use super::archs::{Arch, Windows};
+use super::config::ArchInfo;
+use super::spec::{Attention, DenseFfn, Ffn, LayerSpec, Mixer, ModelSpec};
+use super::tensors::{Dialect, Index, Role};
 use crate::error::{Error, Result};
-use crate::formats::{TensorFile, TensorInfo};
+use crate::formats::TensorFile;
 use crate::kernels::Activation;
+use dims::Shapes;
+use rope::Ropes;
 
 /// Most layers.
 pub const MAX_LAYERS: u32 = 1024;
@@ -46,6 +51,9 @@ pub fn supported(info: &ArchInfo) -> Result<&'static Arch> {
             info.model_type, info.n_experts
         ));
     }
+    if let Some(option) = info.unsupported_options.first() {
+        return unsupported(format!("this {} has {option}, which is not supported yet", info.model_type));
+    }
     Ok(arch)
 }
 
@@ -60,56 +68,49 @@ pub fn build(info: &ArchInfo, tensors: &TensorFile, rope_factors: Option<Vec<f32
     if !(0.0..1.0).contains(&eps) {
         return Err(Error::BadFile(format!("the epsilon of the norms is {eps}, expected a small positive number")));
     }
-    let shapes = Shapes { index: Index::new(tensors), names: arch.names(Dialect::of(tensors)), d_model, head_dim };
-    let (vocab_size, tied_embeddings) = shapes.embeddings(info)?;
-    let rope = rope(info, head_dim, context_length, rope_factors)?;
-    if info.gguf && arch.gguf_permuted && rope.n_rot != head_dim {
-        return Err(Error::UnsupportedModel(format!(
-            "a GGUF of {} that rotates {} of {head_dim} dimensions per head is not supported: expected all of them",
-            arch.name, rope.n_rot
-        )));
-    }
-    let activation = activation(info)?;
-    let scale = info.attention_scale.unwrap_or_else(|| 1.0 / f64::from(head_dim).sqrt()) as f32;
+    let scale = info.attention_scale.unwrap_or_else(|| {
+        let by_width = info.gguf && arch.scale_by_width_layers == Some(n_layers);
+        let n_heads = info.n_heads.as_ref().and_then(|n| n.at(0)).filter(|_| by_width);
+        1.0 / n_heads.map_or(f64::from(head_dim), |n| f64::from(d_model) / f64::from(n)).sqrt()
+    }) as f32;
     if !(scale.is_finite() && scale > 0.0) {
         return Err(Error::BadFile(format!("the attention scale is {scale}, expected a positive number")));
     }
-    shapes.vector(&shapes.weight(shapes.names.final_norm, 0))?;
+    let shapes = Shapes { index: Index::new(tensors), arch, dialect: Dialect::of(tensors), info, d_model, head_dim };
+    let (vocab_size, tied_embeddings) = shapes.embeddings()?;
+    let mut ropes = Ropes::new(info, arch, head_dim, context_length, rope_factors);
+    let activation = activation(info, arch)?;
     let layers = (0..n_layers as usize)
         .map(|i| {
-            let sizes = shapes.layer(info, i)?;
-            let bias = |names: &[&str]| names.iter().any(|n| shapes.index.get(&tensor_name(n, i, "bias")).is_some());
-            let names = shapes.names;
-            let qkv_bias = bias(&[names.q, names.k, names.v]) || names.qkv.is_some_and(|n| bias(&[n]));
-            let mlp_bias = bias(&[names.gate, names.up, names.down]);
-            if info.attention_bias == Some(true) && !qkv_bias {
-                return Err(declared("attention_bias", &tensor_name(names.q, i, "bias")));
-            }
-            if info.mlp_bias == Some(true) && !mlp_bias {
-                return Err(declared("mlp_bias", &tensor_name(names.gate, i, "bias")));
-            }
+            let sizes = shapes.layer(i)?;
+            let kind = layer_type(info, arch, i)?;
             Ok(LayerSpec {
-                n_heads: sizes.n_heads,
-                n_kv_heads: sizes.n_kv_heads,
-                head_dim,
-                d_ff: sizes.d_ff,
-                window: window(info, arch, i)?,
-                attention_scale: scale,
-                qkv_bias,
-                o_bias: bias(&[names.o]),
-                mlp_bias,
-                activation,
+                norms: arch.norms(),
+                mixer: Mixer::Attention(Attention {
+                    n_heads: sizes.n_heads,
+                    n_kv_heads: sizes.n_kv_heads,
+                    head_dim,
+                    scale,
+                    window: if kind.windowed { info.window } else { None },
+                    rope: ropes.index_of(kind.name)?,
+                    qk_norm: arch.tensor(Role::QNorm).is_some(),
+                }),
+                ffn: Ffn::Dense(DenseFfn { d_ff: sizes.d_ff, activation }),
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    let rms_norm_eps = eps as f32;
-    Ok(ModelSpec { arch: arch.name, d_model, vocab_size, context_length, rms_norm_eps, rope, tied_embeddings, layers })
-}
-
-fn declared(key: &str, tensor: &str) -> Error {
-    Error::MissingTensor(format!(
-        "config.json says {key}, but the model has no tensor {tensor}: the file is incomplete"
-    ))
+    let embedding_scale = if arch.scaled_embeddings { embedding_scale(d_model, shapes.embedding_type()) } else { 1.0 };
+    Ok(ModelSpec {
+        arch: arch.name,
+        d_model,
+        vocab_size,
+        context_length,
+        rms_norm_eps: eps as f32,
+        ropes: ropes.specs,
+        embedding_scale,
+        tied_embeddings,
+        layers,
+    })
 }
 
 fn bounded(what: &str, value: Option<u32>, max: u32) -> Result<u32> {
@@ -149,197 +150,52 @@ fn head_dim(info: &ArchInfo, d_model: u32) -> Result<u32> {
     Ok(n)
 }
 
-fn activation(info: &ArchInfo) -> Result<Activation> {
-    match info.hidden_act.as_deref() {
-        None | Some("silu" | "swish") => Ok(Activation::Silu),
-        Some("gelu_pytorch_tanh" | "gelu_new") => Ok(Activation::GeluTanh),
-        Some("relu") => Ok(Activation::Relu),
-        Some(other) => Err(Error::UnsupportedModel(format!(
+/// sqrt(d_model) as the reference code has it: rounded to the type of the embedding table where that is half-precise.
+fn embedding_scale(d_model: u32, dtype: Option<crate::formats::DType>) -> f32 {
+    use crate::formats::DType;
+    let scale = f64::from(d_model).sqrt() as f32;
+    match dtype {
+        Some(DType::BF16) => half::bf16::from_f32(scale).to_f32(),
+        Some(DType::F16) => half::f16::from_f32(scale).to_f32(),
+        _ => scale,
+    }
+}
+
+fn activation(info: &ArchInfo, arch: &Arch) -> Result<Activation> {
+    match info.hidden_act.as_deref().unwrap_or(arch.activation) {
+        "silu" | "swish" => Ok(Activation::Silu),
+        "gelu_pytorch_tanh" | "gelu_new" => Ok(Activation::GeluTanh),
+        "relu" => Ok(Activation::Relu),
+        other => Err(Error::UnsupportedModel(format!(
             "activation {other} is not supported yet (supported: silu, gelu_pytorch_tanh, relu)"
         ))),
     }
 }
 
-fn window(info: &ArchInfo, arch: &Arch, layer: usize) -> Result<Option<u32>> {
-    let window = info.window.filter(|_| arch.window || info.gguf);
+/// The type of a layer and whether its attention has the window.
+struct LayerType {
+    name: &'static str,
+    windowed: bool,
+}
+
+/// Names of layer types in config.json.
+const WINDOW_LAYER: &str = "sliding_attention";
+/// See [`WINDOW_LAYER`].
+const FULL_LAYER: &str = "full_attention";
+
+fn layer_type(info: &ArchInfo, arch: &Arch, layer: usize) -> Result<LayerType> {
+    let windowed = |windowed| LayerType { name: if windowed { WINDOW_LAYER } else { FULL_LAYER }, windowed };
+    let obeyed = info.gguf || arch.windows != Windows::GgufOnly;
     match info.layer_types.get(layer).map(String::as_str) {
-        None | Some("sliding_attention") => Ok(window),
-        Some("full_attention") => Ok(None),
+        Some(WINDOW_LAYER) => Ok(LayerType { name: WINDOW_LAYER, windowed: obeyed }),
+        Some(FULL_LAYER) => Ok(windowed(false)),
         Some(other) => Err(Error::UnsupportedModel(format!("layers of type {other} are not supported yet"))),
-    }
-}
-
-fn rope(info: &ArchInfo, head_dim: u32, context_length: u32, factors: Option<Vec<f32>>) -> Result<RopeSpec> {
-    let default = RopeInfo { kind: "default".into(), ..RopeInfo::default() };
-    let first = info.ropes.first().unwrap_or(&default);
-    let same =
-        |r: &RopeInfo| RopeInfo { layer_type: None, ..r.clone() } == RopeInfo { layer_type: None, ..first.clone() };
-    if !info.ropes.iter().all(same) {
-        return Err(Error::UnsupportedModel("rotary embeddings that differ by layer are not supported yet".into()));
-    }
-    let theta = first.theta.unwrap_or(10000.0);
-    if !(theta.is_finite() && theta > 0.0) {
-        return Err(Error::BadFile(format!("rope theta is {theta}, expected a positive number")));
-    }
-    let partial = first.partial.unwrap_or(1.0);
-    if !(partial > 0.0 && partial <= 1.0) {
-        return Err(Error::BadFile(format!("partial_rotary_factor is {partial}, expected a number in (0, 1]")));
-    }
-    let n_rot = info.n_rot.unwrap_or((f64::from(head_dim) * partial) as u32);
-    if !n_rot.is_multiple_of(2) || n_rot > head_dim {
-        return Err(Error::BadFile(format!(
-            "{n_rot} rotated dimensions in heads of {head_dim}: expected an even number up to the head's"
-        )));
-    }
-    let mut scaling = first.scaling(context_length)?;
-    if let Some(mut factors) = factors {
-        if factors.len() != (n_rot / 2) as usize || !factors.iter().all(|f| f.is_finite() && *f > 0.0) {
-            return Err(Error::BadFile(format!(
-                "{ROPE_FREQS} has {} factors, expected {} positive ones (one per rotated pair)",
-                factors.len(),
-                n_rot / 2
-            )));
-        }
-        if let RopeScaling::Linear { factor } = scaling {
-            factors.iter_mut().for_each(|f| *f *= factor as f32);
-        }
-        scaling = RopeScaling::Factors(factors);
-    }
-    let rope = RopeSpec { n_rot, theta, scaling };
-    // A base or factor far from what models have would fill the table of angles with NaN.
-    if !inverse_frequencies(&rope).iter().all(|f| (f * context_length as f32).is_finite()) {
-        return Err(Error::BadFile(format!(
-            "rope theta {theta} and its scaling give angles beyond what f32 holds: expected a theta of about 1e4 to 1e8"
-        )));
-    }
-    Ok(rope)
-}
-
-/// Sizes of one layer as its tensors have them.
-struct Sizes {
-    n_heads: u32,
-    n_kv_heads: u32,
-    d_ff: u32,
-}
-
-/// Checks tensor shapes against what the whole model shares.
-struct Shapes<'a> {
-    index: Index<'a>,
-    names: &'static Names,
-    d_model: u32,
-    head_dim: u32,
-}
-
-impl<'a> Shapes<'a> {
-    fn weight(&self, pattern: &str, layer: usize) -> String {
-        tensor_name(pattern, layer, "weight")
-    }
-
-    fn vector(&self, name: &str) -> Result<()> {
-        let t = self.index.need(name)?;
-        if t.shape != [u64::from(self.d_model)] {
-            Err(self.mismatch(t, &format!("[{}]", self.d_model)))
-        } else {
-            Ok(())
-        }
-    }
-
-    fn mismatch(&self, t: &TensorInfo, expected: &str) -> Error {
-        Error::BadFile(format!(
-            "{} has shape {:?}, expected {expected}, since the metadata says a residual width of {} and heads of {} \
-             dimensions: metadata and weights do not belong together",
-            t.name, t.shape, self.d_model, self.head_dim
-        ))
-    }
-
-    /// Rows of a matrix with `cols` columns.
-    fn rows(&self, name: &str, cols: u64) -> Result<u64> {
-        let t = self.index.need(name)?;
-        match t.shape[..] {
-            [rows, c] if c == cols && rows > 0 => Ok(rows),
-            _ => Err(self.mismatch(t, &format!("[rows, {cols}]"))),
-        }
-    }
-
-    /// Requires a matrix `[d_model, cols]`.
-    fn residual_rows(&self, name: &str, cols: u64) -> Result<()> {
-        let t = self.index.need(name)?;
-        let expected = [u64::from(self.d_model), cols];
-        if t.shape != expected { Err(self.mismatch(t, &format!("{expected:?}"))) } else { Ok(()) }
-    }
-
-    /// Vocabulary and whether one matrix serves as embedding and output.
-    fn embeddings(&self, info: &ArchInfo) -> Result<(u32, bool)> {
-        let d_model = u64::from(self.d_model);
-        let (embed, output) = (self.weight(self.names.embed, 0), self.weight(self.names.output, 0));
-        let (has_embed, has_output) = (self.index.get(&embed).is_some(), self.index.get(&output).is_some());
-        // Only a config.json can say that they are two: then both must be there.
-        if info.tied_embeddings == Some(false) {
-            self.index.need(&embed)?;
-            self.index.need(&output)?;
-        }
-        let name = if has_embed { &embed } else { &output };
-        self.index.need(if has_embed || has_output { name } else { &embed })?;
-        let rows = self.rows(name, d_model)?;
-        let tied = info.tied_embeddings.unwrap_or(false) || !has_embed || !has_output;
-        if has_embed && has_output && self.rows(&output, d_model)? != rows {
-            return Err(Error::BadFile(format!("{embed} and {output} have different numbers of rows")));
-        }
-        let vocab = bounded("the vocabulary size", u32::try_from(rows).ok(), MAX_VOCAB)?;
-        match info.vocab_size {
-            Some(said) if said != vocab => Err(Error::BadFile(format!(
-                "{name} has {vocab} rows, but the metadata says a vocabulary of {said} tokens: metadata and weights do \
-                 not belong together"
-            ))),
-            _ => Ok((vocab, tied)),
-        }
-    }
-
-    fn layer(&self, info: &ArchInfo, i: usize) -> Result<Sizes> {
-        let d_model = u64::from(self.d_model);
-        let heads = |name: &str, rows: u64| {
-            let n = rows / u64::from(self.head_dim);
-            if !rows.is_multiple_of(u64::from(self.head_dim)) || n == 0 || n > u64::from(MAX_HEADS) {
-                return Err(Error::BadFile(format!(
-                    "{name} has {rows} rows, expected 1 to {MAX_HEADS} heads of {} dimensions (head_dim in the metadata)",
-                    self.head_dim
-                )));
+        None => Ok(windowed(match arch.windows {
+            Windows::Pattern(default) => {
+                let pattern = info.window_pattern.unwrap_or(default) as usize;
+                pattern == 0 || layer % pattern < pattern - 1
             }
-            Ok(n as u32)
-        };
-        let fused = self.names.qkv.map(|n| self.weight(n, i)).filter(|n| self.index.get(n).is_some());
-        let (n_heads, n_kv_heads) = if let Some(name) = fused {
-            let all = heads(&name, self.rows(&name, d_model)?)?;
-            let n_heads = bounded("the number of heads", info.n_heads.as_ref().and_then(|n| n.at(i)), MAX_HEADS)?;
-            if all <= n_heads || !(all - n_heads).is_multiple_of(2) {
-                return Err(Error::BadFile(format!(
-                    "{name} has {all} heads of q, k and v, of which {n_heads} are q's"
-                )));
-            }
-            (n_heads, (all - n_heads) / 2)
-        } else {
-            let [q, k, v] = [self.names.q, self.names.k, self.names.v].map(|n| self.weight(n, i));
-            let n_kv_heads = heads(&k, self.rows(&k, d_model)?)?;
-            if heads(&v, self.rows(&v, d_model)?)? != n_kv_heads {
-                return Err(Error::BadFile(format!("{k} and {v} have different numbers of rows")));
-            }
-            (heads(&q, self.rows(&q, d_model)?)?, n_kv_heads)
-        };
-        if !n_heads.is_multiple_of(n_kv_heads) {
-            return Err(Error::BadFile(format!(
-                "layer {i} has {n_heads} query heads and {n_kv_heads} key heads: expected a multiple of the key heads"
-            )));
-        }
-        self.residual_rows(&self.weight(self.names.o, i), u64::from(n_heads) * u64::from(self.head_dim))?;
-        let [gate, up] = [self.names.gate, self.names.up].map(|n| self.weight(n, i));
-        let d_ff = self.rows(&gate, d_model)?;
-        if self.rows(&up, d_model)? != d_ff {
-            return Err(Error::BadFile(format!("{gate} and {up} have different numbers of rows")));
-        }
-        self.residual_rows(&self.weight(self.names.down, i), d_ff)?;
-        self.vector(&self.weight(self.names.attn_norm, i))?;
-        self.vector(&self.weight(self.names.ffn_norm, i))?;
-        let d_ff = in_fours("an FFN", bounded("the FFN's width", u32::try_from(d_ff).ok(), MAX_D_FF)?)?;
-        Ok(Sizes { n_heads, n_kv_heads, d_ff })
+            Windows::All | Windows::Asked | Windows::GgufOnly => obeyed && info.window.is_some(),
+        })),
     }
 }

@@ -4,7 +4,8 @@
 
 pub use super::open::{GenerationDefaults, ModelFiles, open};
 
-use super::archs::Arch;
+use super::archs::{Arch, Windows};
+use super::build::MAX_LAYERS;
 use super::spec::RopeScaling;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
@@ -134,6 +135,10 @@ pub struct ArchInfo {
     pub window: Option<u32>,
     /// `sliding_attention`, `full_attention`, ... per layer; empty = not said.
     pub layer_types: Vec<String>,
+    /// Every n-th layer is full, the others have the window.
+    pub window_pattern: Option<u32>,
+    /// Base of the rotary embedding of window layers, where it has one of its own.
+    pub window_rope_theta: Option<f64>,
     /// Softmax scale; None = 1/sqrt(head_dim).
     pub attention_scale: Option<f64>,
     /// Activation of the FFN.
@@ -150,6 +155,8 @@ pub struct ArchInfo {
     pub quantization: Option<String>,
     /// Method of the key `activation_sparsity`.
     pub activation_sparsity: Option<String>,
+    /// What else the file asks for and no architecture here computes yet, by name and value.
+    pub unsupported_options: Vec<String>,
     /// End-of-text ids.
     pub eos_ids: Vec<u32>,
 }
@@ -172,14 +179,22 @@ impl ArchInfo {
         let n_experts = n_experts.or(keys.u32(&["moe_num_primary_experts"])?).unwrap_or(0);
         let top_k = ["num_experts_per_tok", "top_k_experts", "moe_top_k", "experts_per_token"];
         let top_k = keys.u32(&top_k)?.or(keys.u32(&["moe_num_active_primary_experts"])?).unwrap_or(0);
-        let window_on = keys.bool(&["use_sliding_window"])?.unwrap_or(true);
+        let arch = Arch::by_model_type(model_type);
+        let window_asked = keys.bool(&["use_sliding_window"])?;
+        let window_on = window_asked.unwrap_or(arch.is_none_or(|a| a.windows != Windows::Asked));
+        let n_layers = keys.u32(&["num_hidden_layers", "n_layer", "num_layers"])?;
+        let mut layer_types = keys.strings("layer_types")?;
+        if let (Some(true), Some(first), true) = (window_asked, keys.u32(&["max_window_layers"])?, layer_types.is_empty()) {
+            let kind = |i| if i < first { "full_attention" } else { "sliding_attention" };
+            layer_types = (0..n_layers.unwrap_or(0).min(MAX_LAYERS)).map(|i| kind(i).to_string()).collect();
+        }
         let mut eos_ids = ids(keys.get(&["eos_token_id"]));
         eos_ids.extend(ids(outer.get("eos_token_id")));
         Ok(ArchInfo {
             model_type: model_type.to_string(),
             gguf: false,
-            arch: Arch::by_model_type(model_type),
-            n_layers: keys.u32(&["num_hidden_layers", "n_layer", "num_layers"])?,
+            arch,
+            n_layers,
             d_model: keys.u32(&["hidden_size", "n_embd", "d_model"])?,
             n_heads: keys.per_layer(&["num_attention_heads", "n_head"])?,
             n_kv_heads: keys.per_layer(&["num_key_value_heads"])?,
@@ -194,8 +209,10 @@ impl ArchInfo {
             ropes: ropes(&keys)?,
             n_rot: None,
             window: keys.u32(&["sliding_window", "sliding_window_size"])?.filter(|w| window_on && *w > 0),
-            layer_types: keys.strings("layer_types")?,
-            attention_scale: None,
+            layer_types,
+            window_pattern: keys.u32(&["sliding_window_pattern", "_sliding_window_pattern"])?,
+            window_rope_theta: keys.f64(&["rope_local_base_freq"])?,
+            attention_scale: keys.f64(&["query_pre_attn_scalar"])?.map(|n| 1.0 / n.sqrt()),
             hidden_act: keys.str(&["hidden_act", "hidden_activation", "activation_function", "mlp_hidden_act"])?,
             attention_bias: keys.bool(&["attention_bias"])?,
             mlp_bias: keys.bool(&["mlp_bias"])?,
@@ -206,10 +223,14 @@ impl ArchInfo {
                 Some(Value::String(method)) => method.clone(),
                 _ => "of an unnamed method".into(),
             }),
+            unsupported_options: keys.unsupported(),
             eos_ids: sorted(eos_ids),
         })
     }
 }
+
+/// Keys whose value changes what a model computes and which nothing here obeys yet, unless it is null or false.
+const UNSUPPORTED: &[&str] = &["attn_logit_softcapping", "final_logit_softcapping", "use_bidirectional_attention"];
 
 /// The method that a checkpoint was quantised with.
 fn quantization(keys: &Keys<'_>) -> Option<String> {
@@ -343,6 +364,11 @@ impl<'a> Keys<'a> {
                 .map(PerLayer::Each),
             v => whole(v).map(PerLayer::All),
         })
+    }
+    fn unsupported(&self) -> Vec<String> {
+        let asked = |key: &&&'static str| !matches!(self.get(&[**key]), None | Some(Value::Bool(false)));
+        let found = UNSUPPORTED.iter().filter(asked);
+        found.map(|key| format!("{key} = {}", self.get(&[*key]).unwrap_or(&Value::Null))).collect()
     }
     fn strings(&self, name: &'static str) -> Result<Vec<String>> {
         let list = self.value(&[name], "a list of texts", |v| {

@@ -67,10 +67,31 @@ impl ArchInfo {
             ropes: vec![rope(meta, arch)],
             n_rot: int("rope.dimension_count")?,
             window: int("attention.sliding_window")?.filter(|w| *w > 0),
+            window_pattern: window_pattern(meta, &key("attention.sliding_window_pattern")),
+            layer_types: layer_types(meta, &key("attention.sliding_window_pattern")),
+            window_rope_theta: float("rope.freq_base_swa"),
             attention_scale: float("attention.scale").filter(|s| *s != 0.0),
+            unsupported_options: ["attn_logit_softcapping", "final_logit_softcapping"]
+                .iter()
+                .filter_map(|k| Some(format!("{k} = {}", float(k).filter(|v| *v != 0.0)?)))
+                .collect(),
             eos_ids: eos_ids(meta),
             ..ArchInfo::default()
         })
+    }
+}
+
+/// Every n-th layer is full, when the pattern is a number.
+fn window_pattern(meta: &Metadata, key: &str) -> Option<u32> {
+    meta.u32(key)
+}
+
+/// Types of layers, when the pattern is a list of whether each has the window.
+fn layer_types(meta: &Metadata, key: &str) -> Vec<String> {
+    let name = |windowed: &bool| if *windowed { "sliding_attention" } else { "full_attention" }.to_string();
+    match meta.get(key) {
+        Some(Value::Bools(list)) => list.iter().map(name).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -14,4 +14,5 @@ mod placer;
 pub mod plan;
 pub mod rope;
 pub mod spec;
+pub mod tensors;
 pub mod upload;

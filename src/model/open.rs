@@ -1,6 +1,6 @@
 //! Opens a model: decides what it is, reads its small files and the headers of its tensors, no weights.
 
-use super::archs::{Dialect, ROPE_FREQS};
+use super::tensors::{Dialect, ROPE_FREQS};
 use super::build::{build, supported};
 use super::config::{ArchInfo, ids, parse_json, sorted};
 use super::spec::ModelSpec;

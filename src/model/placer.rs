@@ -1,7 +1,8 @@
 //! Claims tensors and gives them buffers: the mechanics behind `load::place`.
 
-use super::archs::{Index, Names};
+use super::archs::Arch;
 use super::spec::ModelSpec;
+use super::tensors::{Dialect, IGNORED, Index};
 use super::upload::{Target, Upload};
 use crate::error::{Error, Result};
 use crate::execute::{BufferUse, Executor};
@@ -56,12 +57,14 @@ pub(super) struct Rows<'a> {
     pub(super) rows: u32,
     /// Rows of q or k in pairs (2i, 2i+1) within heads of this many rows.
     pub(super) permute: Option<u32>,
+    /// Added to every element (vectors only): norms that multiply by 1 + w.
+    pub(super) add: f32,
 }
 
 pub(super) struct Placer<'a, 'e> {
     pub(super) index: Index<'a>,
-    pub(super) names: &'static Names,
-    pub(super) permuted: bool,
+    pub(super) arch: &'static Arch,
+    pub(super) dialect: Dialect,
     pub(super) caps: Caps,
     pub(super) buffers: &'e mut dyn Buffers,
     pub(super) claimed: HashSet<usize>,
@@ -81,13 +84,11 @@ impl<'a> Placer<'a, '_> {
             )));
         }
         self.claimed.insert(tensor);
-        Ok(Rows { info, tensor, first: 0, rows: shape[0], permute: None })
+        Ok(Rows { info, tensor, first: 0, rows: shape[0], permute: None, add: 0.0 })
     }
 
     pub(super) fn all_claimed(&self, spec: &ModelSpec, tensors: &TensorFile) -> Result<()> {
-        let ignored: HashSet<String> = self
-            .names
-            .ignored
+        let ignored: HashSet<String> = IGNORED
             .iter()
             .flat_map(|p| (0..spec.layers.len().max(1)).map(|i| p.replace("{}", &i.to_string())))
             .collect();
@@ -176,6 +177,7 @@ impl<'a> Placer<'a, '_> {
                         first: source.first + start - at,
                         rows: end - start,
                         permute: source.permute,
+                        add: source.add,
                         target: Target::Rows { layout, cols, part: *part, row: start - part.row_start },
                     });
                 }
@@ -202,6 +204,7 @@ impl<'a> Placer<'a, '_> {
                 first: source.first,
                 rows: source.rows,
                 permute: source.permute,
+                add: source.add,
                 target: Target::Vector(bind),
             });
         }

@@ -1,6 +1,10 @@
 //! Rotary tables on the CPU (runtime.md E0.3): shaders' `sin`, `cos` and `pow` are too coarse for long contexts.
+//! [`RopeTables`] holds them on the device: constants of a model that grow with the longest of its sessions.
 
 use super::spec::{RopeScaling, RopeSpec};
+use crate::error::Result;
+use crate::execute::{BufferUse, Executor};
+use crate::kernels::Bind;
 
 /// Inverse frequencies `[n_rot/2]`, in f32 steps as the reference code takes them.
 pub fn inverse_frequencies(rope: &RopeSpec) -> Vec<f32> {
@@ -44,6 +48,82 @@ pub fn table(rope: &RopeSpec, first: u32, count: u32) -> Vec<f32> {
         }
     }
     out
+}
+
+/// Bytes of a table computed and written at a time: the heap never holds a long context's whole.
+const SLICE: u64 = 1 << 20;
+
+/// One table per rotary embedding of a model, f32 `[positions, n_rot/2, 2]`.
+pub struct RopeTables {
+    specs: Vec<RopeSpec>,
+    /// The tables, in the order of `ModelSpec::ropes` (16 bytes where there is no rotation).
+    pub binds: Vec<Bind>,
+    /// Positions in each.
+    pub positions: u32,
+}
+
+impl RopeTables {
+    /// Tables of the first `positions` positions.
+    pub fn new(specs: &[RopeSpec], positions: u32, executor: &mut dyn Executor) -> Result<RopeTables> {
+        let mut tables = RopeTables { specs: specs.to_vec(), binds: Vec::new(), positions: 0 };
+        let binds = tables.filled(positions, executor)?;
+        (tables.binds, tables.positions) = (binds, positions);
+        Ok(tables)
+    }
+
+    /// Bytes of one position in the widest table.
+    pub fn row_bytes(specs: &[RopeSpec]) -> u64 {
+        specs.iter().map(|s| u64::from(s.n_rot) * 4).max().unwrap_or(0)
+    }
+
+    /// Makes room for `positions` positions: rows that are there are copied, only new ones are computed. Plans that use
+    /// the tables must be dropped first and compiled anew. After an error the tables are as before.
+    pub async fn grow(&mut self, positions: u32, executor: &mut dyn Executor) -> Result<()> {
+        let new = self.filled(positions, executor)?;
+        // On the web a failed allocation is known only now: before the old tables are given up.
+        let result = executor.flush().await;
+        let given_up = match result {
+            Ok(()) => {
+                self.positions = positions;
+                std::mem::replace(&mut self.binds, new)
+            }
+            Err(_) => new,
+        };
+        given_up.into_iter().for_each(|bind| executor.destroy_buffer(bind.buffer));
+        result
+    }
+
+    fn filled(&self, positions: u32, executor: &mut dyn Executor) -> Result<Vec<Bind>> {
+        let mut made = Vec::new();
+        let result = (|| {
+            for (i, spec) in self.specs.iter().enumerate() {
+                let row = u64::from(spec.n_rot) * 4;
+                let bytes = (row * u64::from(positions)).max(16).next_multiple_of(16);
+                let buffer = executor.create_buffer(&format!("rope{i}"), bytes, BufferUse::Cache)?;
+                made.push(Bind { buffer, offset: 0, bytes });
+                if row == 0 {
+                    continue;
+                }
+                let kept = self.positions.min(positions);
+                if let Some(old) = self.binds.get(i).filter(|_| kept > 0) {
+                    executor.copy(old.buffer, 0, buffer, 0, row * u64::from(kept))?;
+                }
+                let step = (SLICE / row).max(1) as usize;
+                for first in (kept..positions).step_by(step) {
+                    let rows = table(spec, first, (positions - first).min(step as u32));
+                    executor.write(buffer, row * u64::from(first), bytemuck::cast_slice(&rows))?;
+                }
+            }
+            Ok(())
+        })();
+        match result {
+            Ok(()) => Ok(made),
+            Err(e) => {
+                made.into_iter().for_each(|bind| executor.destroy_buffer(bind.buffer));
+                Err(e)
+            }
+        }
+    }
 }
 
 #[cfg(test)]

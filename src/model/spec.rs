@@ -1,4 +1,5 @@
-//! A model as plain data. Architectures differ only in these values.
+//! A model as plain data. Architectures differ only in these values: a layer is composed of norms, a mixer and an FFN,
+//! each of which may be of another kind in the next layer.
 
 use crate::kernels::Activation;
 
@@ -38,29 +39,105 @@ pub enum RopeScaling {
     Factors(Vec<f32>),
 }
 
-/// One layer. Dimensions may differ by layer (structurally pruned checkpoints).
+/// Which RMSNorms a layer has. The residual stream x becomes
+/// x += after_mixer(mixer(before_mixer(x))), then x += after_ffn(ffn(before_ffn(x))); an absent norm passes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Norms {
+    /// Of the mixer's input.
+    pub before_mixer: bool,
+    /// Of the mixer's output.
+    pub after_mixer: bool,
+    /// Of the FFN's input.
+    pub before_ffn: bool,
+    /// Of the FFN's output.
+    pub after_ffn: bool,
+}
+
+impl Norms {
+    /// Before mixer and FFN (Llama).
+    pub const PRE: Norms = Norms { before_mixer: true, after_mixer: false, before_ffn: true, after_ffn: false };
+}
+
+/// Softmax attention over the KV cache.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LayerSpec {
+pub struct Attention {
     /// Query heads.
     pub n_heads: u32,
     /// Key and value heads; divides `n_heads`.
     pub n_kv_heads: u32,
     /// Dimensions of a head.
     pub head_dim: u32,
-    /// Neurons of the FFN.
-    pub d_ff: u32,
+    /// Softmax scale.
+    pub scale: f32,
     /// Key j is visible from i iff i - window < j <= i; None = all.
     pub window: Option<u32>,
-    /// Softmax scale.
-    pub attention_scale: f32,
-    /// Biases on q, k and v.
-    pub qkv_bias: bool,
-    /// Bias on the output projection.
-    pub o_bias: bool,
-    /// Biases on gate, up and down.
-    pub mlp_bias: bool,
-    /// Activation of the gate.
+    /// Index into [`ModelSpec::ropes`].
+    pub rope: usize,
+    /// RMSNorm of each query and key head before the rotation.
+    pub qk_norm: bool,
+}
+
+impl Attention {
+    /// Width of the queries.
+    pub fn q_width(&self) -> u32 {
+        self.n_heads * self.head_dim
+    }
+    /// Width of the keys, and of the values: a row of the KV cache.
+    pub fn kv_width(&self) -> u32 {
+        self.n_kv_heads * self.head_dim
+    }
+}
+
+/// What mixes positions.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mixer {
+    /// Softmax attention.
+    Attention(Attention),
+}
+
+/// down(activation(gate x) * up x)
+#[derive(Debug, Clone, PartialEq)]
+pub struct DenseFfn {
+    /// Neurons.
+    pub d_ff: u32,
+    /// Of the gate.
     pub activation: Activation,
+}
+
+/// What works on each position alone.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ffn {
+    /// A gated FFN, all neurons of which are computed.
+    Dense(DenseFfn),
+}
+
+/// One layer. Dimensions may differ by layer (structurally pruned checkpoints).
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerSpec {
+    /// Which norms there are.
+    pub norms: Norms,
+    /// What mixes positions.
+    pub mixer: Mixer,
+    /// What works on each position.
+    pub ffn: Ffn,
+}
+
+impl LayerSpec {
+    /// The attention of this layer, when that is its mixer.
+    pub fn attention(&self) -> Option<&Attention> {
+        let Mixer::Attention(attention) = &self.mixer;
+        Some(attention)
+    }
+    /// Activation of the FFN.
+    pub fn activation(&self) -> Activation {
+        let Ffn::Dense(ffn) = &self.ffn;
+        ffn.activation
+    }
+    /// Neurons of the FFN.
+    pub fn d_ff(&self) -> u32 {
+        let Ffn::Dense(ffn) = &self.ffn;
+        ffn.d_ff
+    }
 }
 
 /// The whole model.
@@ -76,10 +153,19 @@ pub struct ModelSpec {
     pub context_length: u32,
     /// Epsilon of every RMSNorm.
     pub rms_norm_eps: f32,
-    /// Rotary embedding.
-    pub rope: RopeSpec,
+    /// Rotary embeddings; layers name theirs by index.
+    pub ropes: Vec<RopeSpec>,
+    /// Factor of the embedded tokens (1 = none).
+    pub embedding_scale: f32,
     /// The output matrix is the embedding table.
     pub tied_embeddings: bool,
     /// Layers in order.
     pub layers: Vec<LayerSpec>,
+}
+
+impl ModelSpec {
+    /// The attentions of all layers that have one.
+    pub fn attentions(&self) -> impl Iterator<Item = &Attention> {
+        self.layers.iter().filter_map(LayerSpec::attention)
+    }
 }

@@ -47,6 +47,8 @@ pub struct Upload {
     pub rows: u32,
     /// Rows come in rotary pairs (2i, 2i+1) within heads of this many rows, and go to (i, i + half).
     pub permute: Option<u32>,
+    /// Added to every element of a vector.
+    pub add: f32,
     /// Destination.
     pub target: Target,
 }
@@ -224,7 +226,8 @@ fn write(t: &TensorInfo, upload: &Upload, data: &[u8], executor: &mut dyn Execut
             let values = all.get(wanted).ok_or_else(|| {
                 Error::BadFile(format!("{} has {} values, expected {} or more", t.name, all.len(), upload.rows))
             })?;
-            let mut bytes: Vec<u8> = bytemuck::cast_slice(values).to_vec();
+            let values: Vec<f32> = values.iter().map(|v| v + upload.add).collect();
+            let mut bytes: Vec<u8> = bytemuck::cast_slice(&values).to_vec();
             if let Some(head) = upload.permute {
                 unpermute(&mut bytes, 4, head as usize);
             }

@@ -1,14 +1,14 @@
 //! A loaded model and what one does with it: prompt -> prefill -> decode -> pieces of text.
 //!
-//! One KV cache per model, holding the tokens of the last call; a new prompt prefills only what differs from it, so a
-//! growing conversation costs its new tokens alone and several sessions share one model. No wgpu types here.
+//! Each session owns its state on the device; a new prompt prefills only what differs from it, so a growing conversation
+//! costs its new tokens alone and sessions that take turns do not disturb each other. No wgpu types here.
 
 pub mod engine;
 mod options;
 mod reply;
+mod sessions;
 pub mod text;
 
-use crate::cache::KvCache;
 use crate::clock;
 use crate::decode::stop::StopTexts;
 use crate::error::{Error, Result};
@@ -19,10 +19,12 @@ use crate::model::load;
 use crate::model::open::{self, GenerationDefaults};
 use crate::model::plan;
 use crate::model::spec::ModelSpec;
+use crate::state;
 use crate::text::stream::Detokenizer;
 use engine::Engine;
 pub use options::{FinishReason, GenerateOptions, LoadOptions, Piece, Progress, Usage};
 use reply::{Reply, Timing};
+pub use sessions::SessionId;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -84,7 +86,7 @@ impl Model {
         let cancel = Rc::new(Cell::new(false));
         let context_length = context_length(&spec, options.context_length)?;
         let (weights, uploads) = load::place(&spec, tensors, &mut *executor)?;
-        let mut engine = Engine::new(executor, spec, weights, context_length, options.kv_type)?;
+        let mut engine = Engine::new(executor, spec, weights, context_length, options.kv_type, options.parked_bytes)?;
         let total_bytes = load::read_bytes(tensors, &uploads);
         let mut report = |downloaded_bytes, uploaded_bytes| {
             progress(Progress { downloaded_bytes, uploaded_bytes, total_bytes });
@@ -122,21 +124,46 @@ impl Model {
         self.text.tokenizer()?.decode(ids, skip_special)
     }
 
-    /// Starts a reply: prefills what the cache lacks. A reply that was under way is dropped.
-    /// After an error the model can be used again.
+    /// A session of its own, empty.
+    pub fn create_session(&mut self) -> SessionId {
+        self.engine.sessions.create()
+    }
+
+    /// A session that begins where another is now: both go on without computing what they share again. A reply that was
+    /// under way is dropped.
+    pub async fn fork_session(&mut self, session: SessionId) -> Result<SessionId> {
+        self.drop_reply().await?;
+        self.engine.fork(session).await
+    }
+
+    /// Gives a session and its memory up. A reply that was under way is dropped.
+    pub async fn close_session(&mut self, session: SessionId) -> Result<()> {
+        let result = self.drop_reply().await;
+        self.engine.close(session);
+        result
+    }
+
+    /// Starts a reply in the default session; see [`Model::begin_in`].
     pub async fn begin(&mut self, ids: &[u32], options: &GenerateOptions) -> Result<()> {
+        self.begin_in(SessionId::DEFAULT, ids, options).await
+    }
+
+    /// Starts a reply to a whole prompt: prefills what the session does not hold yet. A reply that was under way, in any
+    /// session, is dropped. After an error the model can be used again.
+    pub async fn begin_in(&mut self, session: SessionId, ids: &[u32], options: &GenerateOptions) -> Result<()> {
         let started = clock::seconds();
         self.cancel.set(false);
         self.drop_reply().await?;
         self.check_ids(ids)?;
-        let room = self.engine.cache.kv.context_length - ids.len() as u32;
+        let room = self.engine.context_length() - ids.len() as u32;
         if room == 0 {
             return Err(self.overflow(ids.len()));
         }
         let sampling = reply::sampling(options, &self.defaults)?;
+        self.engine.activate(session).await?;
         // The last token is computed again even when cached: its logits are not.
-        let cached = self.engine.cache.common_prefix(ids).min(ids.len() - 1);
-        self.engine.truncate(cached);
+        let common = self.engine.state().map_or(0, |s| s.common_prefix(ids));
+        let cached = self.engine.rewind(common.min(ids.len() - 1))?;
         self.engine.set_sampling(&sampling, ids)?;
         let tokenizer = self.text.tokenizer().ok();
         let mut reply = Reply {
@@ -182,7 +209,7 @@ impl Model {
             Err(e) => {
                 // What was in flight may or may not have run: forget its rows, keep the rest.
                 self.reply = None;
-                self.engine.truncate(self.engine.cache.ids.len());
+                self.engine.settle()?;
                 Err(e)
             }
         }
@@ -241,10 +268,9 @@ impl Model {
             }
             // Step k consumed the k-th token given out; steps past a stop consumed tokens that nobody saw.
             let consumed = reply.given.len().min(std::mem::take(&mut reply.submitted));
-            self.engine.cache.ids.extend_from_slice(&reply.given[..consumed]);
+            self.engine.extend(&reply.given[..consumed]);
         }
-        self.engine.truncate(self.engine.cache.ids.len());
-        Ok(())
+        self.engine.settle()
     }
 
     async fn drop_reply(&mut self) -> Result<()> {
@@ -262,14 +288,14 @@ impl Model {
             let vocab_size = self.engine.spec.vocab_size;
             return Err(Error::BadRequest(format!("token id {id} is outside the vocabulary of {vocab_size} tokens")));
         }
-        if ids.len() as u64 > u64::from(self.engine.cache.kv.context_length) {
+        if ids.len() as u64 > u64::from(self.engine.context_length()) {
             return Err(self.overflow(ids.len()));
         }
         Ok(())
     }
 
     fn overflow(&self, prompt: usize) -> Error {
-        let context = self.engine.cache.kv.context_length;
+        let context = self.engine.context_length();
         Error::ContextOverflow(format!(
             "the prompt has {prompt} tokens and the context holds {context}, reply included: shorten the prompt, or load \
              the model with a larger contextLength (this model was made for {})",
@@ -294,6 +320,7 @@ impl Model {
         self.cancel.set(false);
         self.drop_reply().await?;
         self.check_ids(ids)?;
+        self.engine.activate(SessionId::DEFAULT).await?;
         if chunk == Some(0) {
             return Err(Error::BadRequest("a chunk has at least 1 token".into()));
         }
@@ -316,10 +343,14 @@ impl Model {
             "arch": e.spec.arch,
             "layers": e.spec.layers.len(),
             "vocab_size": e.spec.vocab_size,
-            "context_length": e.cache.kv.context_length,
-            "kv_capacity": e.cache.capacity,
-            "kv_tokens": e.cache.ids.len(),
-            "kv_bytes_per_token": KvCache::bytes_per_token(&e.spec, e.cache.kv.kv_type),
+            "context_length": e.context_length(),
+            "sessions": e.sessions.len(),
+            "session_bytes": e.sessions.bytes(),
+            "session_evictions": e.sessions.evictions,
+            "kv_capacity": e.state().map_or(0, |s| s.capacity),
+            "kv_tokens": e.ids().len(),
+            "kv_bytes_per_token": state::bytes_per_token(&e.spec, e.kv_type()),
+            "prefilled_tokens": e.prefilled_tokens(),
             "weight_bytes_per_token": e.weights.bytes_per_token(),
             "dispatches_per_token": decode,
             "load_s": self.load_s,

@@ -11,11 +11,13 @@ pub struct LoadOptions {
     pub kv_type: KvType,
     /// Tokens in flight in decode.
     pub depth: u32,
+    /// Bytes of device memory that sessions not in use may keep; beyond it the least recently used prefill again.
+    pub parked_bytes: u64,
 }
 
 impl Default for LoadOptions {
     fn default() -> LoadOptions {
-        LoadOptions { context_length: None, kv_type: KvType::F16, depth: 3 }
+        LoadOptions { context_length: None, kv_type: KvType::F16, depth: 3, parked_bytes: 512 << 20 }
     }
 }
 

@@ -4,7 +4,9 @@
 use lacewing::formats::source::{ByteSource, LocalFuture};
 use lacewing::formats::{DType, TensorFile, TensorInfo};
 use lacewing::kernels::Activation;
-use lacewing::model::spec::{LayerSpec, ModelSpec, RopeScaling, RopeSpec};
+use lacewing::model::spec::{
+    Attention, DenseFfn, Ffn, LayerSpec, Mixer, ModelSpec, Norms, RopeScaling, RopeSpec,
+};
 use lacewing::{Error, Result};
 use std::rc::Rc;
 
@@ -57,16 +59,17 @@ pub fn model(name: &str) -> Result<(ModelSpec, TensorFile)> {
         }
     }
     let layer = LayerSpec {
-        n_heads,
-        n_kv_heads,
-        head_dim,
-        d_ff,
-        window: None,
-        attention_scale: 1.0 / (head_dim as f32).sqrt(),
-        qkv_bias: false,
-        o_bias: false,
-        mlp_bias: false,
-        activation: Activation::Silu,
+        norms: Norms::PRE,
+        mixer: Mixer::Attention(Attention {
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            scale: 1.0 / (head_dim as f32).sqrt(),
+            window: None,
+            rope: 0,
+            qk_norm: false,
+        }),
+        ffn: Ffn::Dense(DenseFfn { d_ff, activation: Activation::Silu }),
     };
     let spec = ModelSpec {
         arch: "llama",
@@ -74,7 +77,8 @@ pub fn model(name: &str) -> Result<(ModelSpec, TensorFile)> {
         vocab_size,
         context_length: 8192,
         rms_norm_eps: 1e-5,
-        rope: RopeSpec { n_rot: head_dim, theta: 1e5, scaling: RopeScaling::None },
+        ropes: vec![RopeSpec { n_rot: head_dim, theta: 1e5, scaling: RopeScaling::None }],
+        embedding_scale: 1.0,
         tied_embeddings: tied,
         layers: vec![layer; n_layers],
     };

@@ -1,0 +1,79 @@
+//! Places the weights of a dense FFN: gate and up stacked where layouts and limits allow.
+
+use super::super::placer::{Placer, Vectors};
+use super::super::spec::{LayerSpec, ModelSpec};
+use super::super::tensors::Role;
+use super::{Linear, Pending};
+use crate::error::Result;
+use crate::kernels::Bind;
+
+/// Gate and up projection of an FFN.
+#[derive(Debug, Clone)]
+pub enum GateUp {
+    /// `[2*d_ff, d_model]`, gate first, one part.
+    Fused(Linear),
+    /// Of different layouts, or too large for one binding together.
+    Split {
+        /// `[d_ff, d_model]`
+        gate: Linear,
+        /// `[d_ff, d_model]`
+        up: Linear,
+    },
+}
+
+/// Weights of [`super::super::spec::DenseFfn`].
+#[derive(Debug, Clone)]
+pub struct DenseWeights {
+    /// Gate and up.
+    pub gate_up: GateUp,
+    /// `[d_model, d_ff]`
+    pub down: Linear,
+}
+
+impl DenseWeights {
+    /// All linear layers.
+    pub fn linears(&self) -> impl Iterator<Item = &Linear> {
+        let (a, b) = match &self.gate_up {
+            GateUp::Fused(both) => (both, None),
+            GateUp::Split { gate, up } => (gate, Some(up)),
+        };
+        std::iter::once(a).chain(b).chain([&self.down])
+    }
+}
+
+/// Claims the tensors and makes the matrices; the weights are complete once the vectors have their buffer.
+pub(super) fn place<'a>(
+    placer: &mut Placer<'a, '_>,
+    vectors: &mut Vectors<'a>,
+    spec: &ModelSpec,
+    layer: &LayerSpec,
+    i: usize,
+) -> Result<impl FnOnce(&[Bind]) -> DenseWeights + use<>> {
+    let label = |what: &str| format!("layer{i}.{what}");
+    let d_ff = layer.d_ff();
+    let (gate, gate_bias) = placer.linear(spec, layer, Role::Gate, i)?;
+    let (up, up_bias) = placer.linear(spec, layer, Role::Up, i)?;
+    let mut matrices = Vec::new();
+    if placer.fits(&[gate, up]) {
+        let bias = vectors.add_stacked(&[(d_ff, gate_bias), (d_ff, up_bias)]);
+        matrices.push((placer.one_part(&label("gate_up"), &[gate, up])?, Pending(bias)));
+    } else {
+        for (what, rows, bias) in [("gate", gate, gate_bias), ("up", up, up_bias)] {
+            matrices.push((placer.split_matrix(&label(what), &[rows])?, Pending(vectors.add_stacked(&[(d_ff, bias)]))));
+        }
+    }
+    let (down, down_bias) = placer.linear(spec, layer, Role::Down, i)?;
+    let down = placer.split_matrix(&label("down"), &[down])?;
+    let down_bias = Pending(vectors.add_stacked(&[(spec.d_model, down_bias)]));
+    Ok(move |binds: &[Bind]| {
+        let mut linears = matrices.into_iter().map(|(matrix, bias)| Linear { matrix, bias: bias.bind(binds) });
+        DenseWeights {
+            gate_up: match (linears.next(), linears.next()) {
+                (Some(gate), Some(up)) => GateUp::Split { gate, up },
+                (Some(both), None) => GateUp::Fused(both),
+                (None, _) => unreachable!("one matrix or two were made above"),
+            },
+            down: Linear { matrix: down, bias: down_bias.bind(binds) },
+        }
+    })
+}
