@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::formats::source::{ByteSource, Files, LocalFuture};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::kernels::{KvType, Tier};
-use crate::session::{GenerateOptions, LoadOptions, Model};
+use crate::session::{GenerateOptions, LoadOptions, Model, SessionId};
 use js_sys::{Function, Object, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell, RefMut};
@@ -111,10 +111,28 @@ impl Engine {
         self.model()?.detokenize(&ids, skip_special).map_err(to_js)
     }
 
-    /// Starts a reply; `options` is `SamplingOptions` of `pkg/src/engine.ts`.
-    pub async fn begin(&self, ids: Vec<u32>, options: JsValue) -> Result<(), JsValue> {
+    /// A session with a state of its own, empty.
+    #[wasm_bindgen(js_name = createSession)]
+    pub fn create_session(&self) -> Result<u32, JsValue> {
+        Ok(self.model()?.create_session().0)
+    }
+
+    /// A session that begins where another is.
+    #[wasm_bindgen(js_name = forkSession)]
+    pub async fn fork_session(&self, session: u32) -> Result<u32, JsValue> {
+        Ok(self.model()?.fork_session(SessionId(session)).await.map_err(to_js)?.0)
+    }
+
+    /// Gives a session and its memory up.
+    #[wasm_bindgen(js_name = closeSession)]
+    pub async fn close_session(&self, session: u32) -> Result<(), JsValue> {
+        self.model()?.close_session(SessionId(session)).await.map_err(to_js)
+    }
+
+    /// Starts a reply in a session; `options` is `SamplingOptions` of `pkg/src/engine.ts`.
+    pub async fn begin(&self, session: u32, ids: Vec<u32>, options: JsValue) -> Result<(), JsValue> {
         let options: GenerateOptions = from_js(options)?;
-        self.model()?.begin(&ids, &options).await.map_err(to_js)
+        self.model()?.begin_in(SessionId(session), &ids, &options).await.map_err(to_js)
     }
 
     /// The next piece of the reply `{text, ids}`; null at its end.
