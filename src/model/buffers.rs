@@ -47,6 +47,8 @@ pub struct Buffers {
     pub(super) attended: Bind,
     pub(super) gate_up: Bind,
     pub(super) activated: Bind,
+    /// u32 `[n_kv_heads]` of the layer with most, zeros: no layer has lost rows.
+    pub(super) gone: Bind,
     pub(super) partials: Bind,
     pub(super) stats: Bind,
     pub(super) chunks: Bind,
@@ -104,6 +106,7 @@ impl Buffers {
             attended: make("attended", max_tokens * w.attended, scratch)?,
             gate_up: make("gate_up", max_tokens * w.gate_up, scratch)?,
             activated: make("activated", max_tokens * w.ff, scratch)?,
+            gone: make("gone", spec.layers.iter().map(|l| l.n_kv_heads).max().unwrap_or(1), state)?,
             partials: make("partials", MAX_SPLITS * w.attended, scratch)?,
             stats: make("stats", MAX_SPLITS * heads * 2, scratch)?,
             chunks: make("chunks", spec.vocab_size.div_ceil(sample_reduce::CHUNK) * 4, scratch)?,

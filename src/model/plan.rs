@@ -108,7 +108,8 @@ impl Planner<'_> {
     fn decode_layer(&self, steps: &mut Vec<Step>, i: usize, layer: &LayerSpec, weights: &LayerWeights) {
         let (b, kv) = (self.buffers, &self.cache.layers[i]);
         let eps = self.spec.rms_norm_eps;
-        let fused = weights.qkv.iter().all(|p| p.bias.is_none() || p.matrix.rows <= qkv::MAX_BIAS_ROWS);
+        let bias_rows = weights.qkv.iter().filter(|p| p.bias.is_some()).map(|p| p.matrix.rows).max();
+        let fused = qkv::fuses(layer.head_dim, self.spec.rope.n_rot, bias_rows, false);
         if !fused {
             let normed = matvec::Input::Norm { x: b.x, stride: b.widths.model, weight: weights.attn_norm, eps };
             self.unfused_qkv(steps, i, layer, weights, normed, 1);
@@ -125,8 +126,10 @@ impl Planner<'_> {
                 norm_weight: weights.attn_norm,
                 eps,
                 bias: part.bias,
+                qk_norm: None,
                 rope: self.cache.rope,
                 state: b.state,
+                gone: b.gone,
                 q_out: b.qkv,
                 k_cache: kv.k,
                 v_cache: kv.v,
@@ -144,6 +147,7 @@ impl Planner<'_> {
             v_cache: kv.v,
             kv_type: self.cache.kv_type,
             state: b.state,
+            gone: b.gone,
             partials: b.partials,
             stats: b.stats,
             n_heads: layer.n_heads,
@@ -199,6 +203,7 @@ impl Planner<'_> {
             v_cache: kv.v,
             kv_type: self.cache.kv_type,
             state: b.state,
+            gone: b.gone,
             out: b.attended,
             out_stride: w.attended,
             n_heads: layer.n_heads,
@@ -249,7 +254,10 @@ impl Planner<'_> {
             qkv: b.qkv,
             stride,
             rope: self.cache.rope,
+            qk_norm: None,
+            eps: self.spec.rms_norm_eps,
             state: b.state,
+            gone: b.gone,
             k_cache: kv.k,
             v_cache: kv.v,
             kv_type: self.cache.kv_type,
@@ -291,11 +299,13 @@ impl Planner<'_> {
         let b = self.buffers;
         let args = rms_norm::Args {
             x: b.x,
+            x_stride: b.widths.model,
             weight,
             out: b.normed,
+            out_stride: b.widths.model,
+            accumulate: false,
             state: b.state,
             d_model: self.spec.d_model,
-            stride: b.widths.model,
             eps: self.spec.rms_norm_eps,
             n_tokens,
         };

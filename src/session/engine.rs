@@ -134,7 +134,7 @@ impl Engine {
         let n = ids.len() as u32;
         self.reserve(self.position + n).await?;
         let plan = self.checked_plan(bucket(n).min(self.largest_bucket()), output).await?;
-        let state = StepState { position: self.position, n_tokens: n, ..StepState::default() };
+        let state = StepState { position: self.position, row: self.position, n_tokens: n, ..StepState::default() };
         self.executor.write(self.buffers.ids.buffer, 0, bytemuck::cast_slice(ids))?;
         self.executor.write(self.buffers.state.buffer, 0, bytemuck::bytes_of(&state))?;
         self.position += n;
