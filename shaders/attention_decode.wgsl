@@ -6,6 +6,8 @@
 // and every KEY_LANES-th four of keys. All threads keep the running maxima in registers.
 
 #import lib/kv
+#import lib/splits
+#import lib/state
 
 struct Params {
     scale: f32,
@@ -14,17 +16,16 @@ struct Params {
     n_heads: u32,
     group: u32, // n_heads / n_kv_heads
     kv_row4: u32, // n_kv_heads * head_dim / 4
-    pad0: u32,
-    pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>; // [n_heads, head_dim]
 @group(0) @binding(2) var<storage, read> k_cache: array<KvQuad>; // [capacity, n_kv_heads*head_dim]
 @group(0) @binding(3) var<storage, read> v_cache: array<KvQuad>;
-@group(0) @binding(4) var<storage, read> state: array<u32, 8>; // StepState
-@group(0) @binding(5) var<storage, read_write> partials: array<vec4<f32>>; // [n_splits, n_heads, head_dim]
-@group(0) @binding(6) var<storage, read_write> stats: array<vec2<f32>>; // [n_splits, n_heads]
+@group(0) @binding(4) var<storage, read> state: State;
+@group(0) @binding(5) var<storage, read> gone: array<u32>; // [n_kv_heads]: rows that are no longer there
+@group(0) @binding(6) var<storage, read_write> partials: array<vec4<f32>>; // [n_splits, n_heads, head_dim]
+@group(0) @binding(7) var<storage, read_write> stats: array<vec2<f32>>; // [n_splits, n_heads]
 
 const QUADS: u32 = HEAD_DIM / 4u;
 const TILE: u32 = 64u;
@@ -55,15 +56,16 @@ fn scores(head: u32, key: u32, keys: u32) -> vec4<f32> {
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
-    let live = min(state[0] + 1u, params.window);
-    let active_splits = clamp((live + 63u) / 64u, 1u, params.n_splits);
-    if (group.y >= active_splits) {
+    let splits = active_splits(state.row, params.window, params.n_splits);
+    if (group.y >= splits) {
         return;
     }
-    let share = (live + active_splits - 1u) / active_splits;
+    let present = state.row + 1u - gone[group.x]; // keys of this head
+    let live = min(present, params.window);
+    let share = (live + splits - 1u) / splits;
     let begin = min(group.y * share, live); // the last splits may be left without keys
     let end = min(begin + share, live);
-    let first_key = state[0] + 1u - live;
+    let first_key = present - live;
     let first_head = group.x * params.group + group.z * HEADS;
     let heads = min(HEADS, params.group - group.z * HEADS);
 

@@ -1,11 +1,12 @@
 // Causal attention of a chunk of tokens against the cache, which already holds the chunk (online softmax):
-//   out[t, h] = sum_j softmax_j(scale * q[t, h] . k_j) v_j,  max(0, position + t + 1 - window) <= j <= position + t
+//   out[t, h] = sum_j softmax_j(scale * q[t, h] . k_j) v_j,  max(0, r + t + 1 - window) <= j <= r + t, r = row - gone[KV head]
 // Workgroup (block of HEADS query heads of one KV head, tile of tokens): 32 rows, row r = head r % HEADS of token
 // r / HEADS, against tiles of KEYS keys: K and then V staged in workgroup memory as stored.
 // Thread (row four, sixteenth): in the scores, 4 rows x keys sixteenth + 16 i; in the output, the same 4 rows x columns
 // 4 (sixteenth + 16 i). So the running maxima of the 4 rows stay in registers. Tokens with most keys come first.
 
 #import lib/kv
+#import lib/state
 
 struct Params {
     scale: f32,
@@ -14,16 +15,15 @@ struct Params {
     kv_row4: u32, // n_kv_heads * head_dim / 4
     q_stride4: u32,
     out_stride4: u32,
-    pad0: u32,
-    pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>; // [n_tokens, q_stride]
 @group(0) @binding(2) var<storage, read> k_cache: array<KvQuad>; // [capacity, n_kv_heads*head_dim]
 @group(0) @binding(3) var<storage, read> v_cache: array<KvQuad>;
-@group(0) @binding(4) var<storage, read> state: array<u32, 8>; // StepState
-@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>; // [n_tokens, out_stride]
+@group(0) @binding(4) var<storage, read> state: State;
+@group(0) @binding(5) var<storage, read> gone: array<u32>; // [n_kv_heads]: rows that are no longer there
+@group(0) @binding(6) var<storage, read_write> out: array<vec4<f32>>; // [n_tokens, out_stride]
 
 const WG: u32 = 128u;
 const ROWS4: u32 = 8u; // fours of rows
@@ -44,12 +44,13 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) tid: u32,
 ) {
-    let n_tokens = state[1];
+    let n_tokens = state.n_tokens;
     let first_token = (groups.y - 1u - group.y) * TOKENS;
     if (first_token >= n_tokens) {
         return;
     }
     let kv_head = group.x / params.blocks;
+    let first_row = state.row - gone[kv_head]; // of the chunk
     let rows = tid / 16u; // which four
     let part = tid % 16u;
 
@@ -58,11 +59,11 @@ fn main(
     let token = vec4<u32>(first_token) + row / HEADS;
     let head = vec4<u32>(group.x * HEADS) + row % HEADS;
     let q_at = min(token, vec4<u32>(n_tokens - 1u)) * params.q_stride4 + head * QUADS;
-    let past = vec4<u32>(state[0] + 1u) + min(token, vec4<u32>(n_tokens - 1u)); // first key that is not visible
+    let past = vec4<u32>(first_row + 1u) + min(token, vec4<u32>(n_tokens - 1u)); // first key that is not visible
     let oldest = past - min(past, vec4<u32>(params.window)); // first that is
 
-    let end = state[0] + min(first_token + TOKENS, n_tokens);
-    let least = state[0] + first_token + 1u;
+    let end = first_row + min(first_token + TOKENS, n_tokens);
+    let least = first_row + first_token + 1u;
     var m = vec4<f32>(LOWEST);
     var sums = vec4<f32>();
     var acc = array<array<vec4<f32>, 4>, COLUMNS>();

@@ -5,21 +5,14 @@
 // Requires: the row stride of out is a multiple of 32; columns beyond cols get the padding's value, 0.
 
 #import quant/LAYOUT
+#import lib/state
 
 struct Params {
-    chunks: u32,      // 16-byte words of codes per row
-    scale_words: u32, // words of scales per row
-    scale_base: u32,  // first word of the scales in w_meta
+#import lib/weight_params
     rows: u32,        // rows of this part
     row_start: u32,   // first row of this part in the whole table
     out_quads: u32,   // row stride of out in quads
     scale: f32,
-    cols: u32,
-}
-
-struct State {
-    position: u32,
-    n_tokens: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -6,19 +6,15 @@
 // Requires: cols a multiple of 4.
 
 #import quant/LAYOUT
+#import lib/team
 #import lib/lanes
 #import lib/rows
 #import lib/activation
 
 struct Params {
-    chunks: u32,      // 16-byte words of codes per row
-    scale_words: u32, // words of scales per row
-    scale_base: u32,  // first word of the scales in w_meta
+#import lib/weight_params
     d_ff: u32,
-    cols: u32,
     eps: f32,
-    reserved0: u32,
-    reserved1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -36,21 +32,13 @@ fn x_quad(quad: u32) -> vec4<f32> {
 }
 
 @compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) tid: u32,
-#if SUBGROUPS
-    @builtin(subgroup_size) sg: u32,
-#endif
-) {
-#if !SUBGROUPS
-    let sg = 1u;
-#endif
-    let lane = tid % LANES;
-    let row = ((workgroup.y * grid.x + workgroup.x) * GROUPS + tid / LANES) * 4u;
+fn main(at: Invocation) {
+    let tid = at.tid;
+    let team = team_of(at);
+    let lane = team.lane;
+    let row = team.index * 4u;
     let gate_rows = min(vec4<u32>(row, row + 1u, row + 2u, row + 3u), vec4<u32>(params.d_ff - 1u));
-    let sums = lanes_sum(rows_partial(gate_rows, gate_rows + vec4<u32>(params.d_ff), lane, 0u, params.chunks), tid, sg);
+    let sums = lanes_sum(rows_partial(gate_rows, gate_rows + vec4<u32>(params.d_ff), lane, 0u, params.chunks), tid, team.sg);
     let inverse = inverseSqrt(sums.squares / f32(params.cols) + params.eps);
     if (lane < 4u && row + lane < params.d_ff) {
         var gate = sums.a[lane] * inverse;

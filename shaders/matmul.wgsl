@@ -2,11 +2,11 @@
 // rows r of one matrix part. A workgroup computes TILE_T tokens x TILE_R rows, a thread 4 tokens x 4 * QUADS_R rows.
 // TILE_T / 4 and TILE_R / (4 * QUADS_R) are multiples of 8; WG is their product.
 
+#import quant/LAYOUT
+#import lib/state
+
 struct Params {
-    chunks: u32, // 16-byte words of codes per row
-    scale_words: u32, // per row
-    scale_base: u32, // first word of the scales in w_meta
-    cols: u32,
+#import lib/weight_params
     rows: u32, // of this part
     x_stride4: u32, // row stride of x / 4
     out_stride: u32,
@@ -14,18 +14,15 @@ struct Params {
     bias_first: u32, // element of `bias` of row 0 of this part
     accumulate: u32, // 1: add to the old contents of `out`
     has_bias: u32, // 0: `bias` is bound to anything
-    reserved: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> w_codes: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> w_meta: array<u32>;
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>; // [n_tokens, x_stride]
-@group(0) @binding(4) var<storage, read> state: array<u32, 8>; // StepState
+@group(0) @binding(4) var<storage, read> state: State;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>; // [n_tokens, out_stride]
 @group(0) @binding(6) var<storage, read> bias: array<f32>; // [rows of the whole matrix]
-
-#import quant/LAYOUT
 
 const UNIT_QUADS: u32 = 8u; // K advances by a unit of 32 columns
 const UNIT_CHUNKS: u32 = UNIT_QUADS / QUADS;
@@ -75,7 +72,7 @@ fn store(row: u32, first_t: u32, n_tokens: u32, sum: vec4<f32>) {
 // Token tiles along x: those that share a tile of rows run together and read the weights from memory once.
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
-    let n_tokens = state[1];
+    let n_tokens = state.n_tokens;
     let tile_t = group.x * TILE_T;
     let tile_r = group.y * TILE_R;
     if (tile_t >= n_tokens) {

@@ -8,6 +8,8 @@
 // LAST_ROW: x row state.n_tokens - 1 gives out row 0.
 
 #import quant/LAYOUT
+#import lib/state
+#import lib/team
 #import lib/lanes
 #if MANY
 #import lib/rows_many
@@ -15,15 +17,13 @@
 #import lib/rows
 #endif
 #if MERGE
+#import lib/splits
 #import lib/merge
 #endif
 
 struct Params {
-    chunks: u32,      // 16-byte words of codes per row
-    scale_words: u32, // words of scales per row
-    scale_base: u32,  // first word of the scales in w_meta
+#import lib/weight_params
     rows: u32,        // rows of this part
-    cols: u32,
     row_start: u32,   // first row of this part in the whole matrix
     x_quads: u32,     // row stride of x in quads
     out_stride: u32,  // row stride of out in elements
@@ -31,11 +31,6 @@ struct Params {
     n_splits: u32,    // MERGE: splits allocated
     window: u32,      // MERGE: sliding window, 0xFFFFFFFF for none
     out_column: u32,  // column of out for row 0 of the whole matrix
-}
-
-struct State {
-    position: u32,
-    n_tokens: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -95,53 +90,44 @@ fn store(token: u32, row: u32, sum: vec4<f32>) {
 }
 
 @compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) tid: u32,
-#if SUBGROUPS
-    @builtin(subgroup_size) sg: u32,
-#endif
-) {
-#if !SUBGROUPS
-    let sg = 1u;
-#endif
-    let lane = tid % LANES;
-    let row = ((workgroup.y * grid.x + workgroup.x) * GROUPS + tid / LANES) * ROWS;
+fn main(at: Invocation) {
+    let tid = at.tid;
+    let team = team_of(at);
+    let row = team.index * ROWS;
     let a = min(vec4<u32>(row, row + 1u, row + 2u, row + 3u), vec4<u32>(params.rows - 1u));
 #if MANY
-    let many = rows_many(a, lane);
+    let many = rows_many(a, team.lane);
     for (var token = 0u; token < M; token++) {
         var mine = Sums();
         mine.a = many.rows[token];
 #if NORM
         mine.squares = many.squares[token];
 #endif
-        var sums = lanes_sum(mine, tid, sg);
+        var sums = lanes_sum(mine, tid, team.sg);
 #if NORM
         sums.a *= inverseSqrt(sums.squares / f32(params.cols) + params.eps);
 #endif
-        if (lane == 0u && token < state.n_tokens) {
+        if (team.lane == 0u && token < state.n_tokens) {
             store(token, row, sums.a);
         }
     }
 #else
     let b = min(a + vec4<u32>(4u), vec4<u32>(params.rows - 1u));
 #if MERGE
-    let live = live_splits();
+    let live = active_splits(state.row, params.window, params.n_splits);
     weigh_splits(live, tid);
     var mine = Sums();
     for (var first = 0u; first < params.chunks; first += TILE_QUADS / QUADS) {
         merge_tile(first * QUADS, live, tid);
         workgroupBarrier();
         let end = min(first + TILE_QUADS / QUADS, params.chunks);
-        mine = add_sums(mine, rows_partial(a, b, lane, first, end));
+        mine = add_sums(mine, rows_partial(a, b, team.lane, first, end));
         workgroupBarrier(); // the next tile overwrites this one
     }
 #else
-    let mine = rows_partial(a, b, lane, 0u, params.chunks);
+    let mine = rows_partial(a, b, team.lane, 0u, params.chunks);
 #endif
-    var sums = lanes_sum(mine, tid, sg);
+    var sums = lanes_sum(mine, tid, team.sg);
 #if NORM
     let inverse = inverseSqrt(sums.squares / f32(params.cols) + params.eps);
     sums.a *= inverse;
@@ -150,7 +136,7 @@ fn main(
 #endif
 #endif
     // Every state that reaches decode has n_tokens >= 1; 0 must leave out alone.
-    if (lane == 0u && state.n_tokens > 0u) {
+    if (team.lane == 0u && state.n_tokens > 0u) {
         store(0u, row, sums.a);
 #if ROWS8
         store(0u, row + 4u, sums.b);

@@ -1,6 +1,7 @@
 // q, k, v of one token: y = W RMSNorm(x) * norm_weight + bias, rows [q; k; v]; q and k rotated at state.position:
-// (a, b) at (i, i + N_ROT/2) becomes (a cos - b sin, b cos + a sin); q goes to q_out, k and v to row `position` of the
-// caches (f16 pairs, or f32 with KV_F32).
+// (a, b) at (i, i + N_ROT/2) becomes (a cos - b sin, b cos + a sin); q goes to q_out, k and v of KV head h to row
+// `row - gone[h]` of the caches (f16 pairs, or f32 with KV_F32). QK_NORM: q and k are normalised before they turn, each
+// head by itself: y * rsqrt(mean(y^2) + eps) * weight; then a workgroup owns exactly one head (GROUPS * ROWS = HEAD_DIM).
 //
 // LANES threads share ROWS = 4 rows of one head (8: ROWS8, the next four as well) and stride over K in chunks of 16
 // bytes; a workgroup holds GROUPS such teams; workgroup w (grid x fastest) owns rows from w * GROUPS * ROWS in this order:
@@ -8,26 +9,22 @@
 // neighbours beyond N_ROT and in v. ODD_HALF (half is odd, so that partners share no words): of four rows two neighbours
 // are stored, the others are their partners: twice the work, for shapes that no known model has.
 // Requires: HEAD_DIM a multiple of 4, N_ROT even and at most HEAD_DIM, cols a multiple of 4.
-// State and bias are uniforms: 8 storage buffers are taken.
+// State, gone, bias and qk_norm are uniforms: 8 storage buffers are taken.
 
 #import quant/LAYOUT
+#import lib/kv_pair
+#import lib/state
+#import lib/team
 #import lib/lanes
 #import lib/rows
+#import lib/rotary
 
 struct Params {
-    chunks: u32,      // 16-byte words of codes per row
-    scale_words: u32, // words of scales per row
-    scale_base: u32,  // first word of the scales in w_meta
-    cols: u32,
+#import lib/weight_params
     q_heads: u32,
     k_heads: u32,
     v_heads: u32,
     eps: f32,
-}
-
-struct State {
-    position: u32,
-    n_tokens: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -38,95 +35,39 @@ struct State {
 @group(0) @binding(5) var<storage, read> rope: array<vec2<f32>>;        // [capacity, N_ROT / 2]: cos, sin
 @group(0) @binding(6) var<uniform> state: State;
 @group(0) @binding(7) var<storage, read_write> q_out: array<f32>;       // [q_heads * HEAD_DIM]
-#if KV_F32
-@group(0) @binding(8) var<storage, read_write> k_cache: array<vec2<f32>>; // [capacity, k_heads * HEAD_DIM / 2]
-@group(0) @binding(9) var<storage, read_write> v_cache: array<vec2<f32>>; // [capacity, v_heads * HEAD_DIM / 2]
-#else
-@group(0) @binding(8) var<storage, read_write> k_cache: array<u32>;     // [capacity, k_heads * HEAD_DIM / 2]
-@group(0) @binding(9) var<storage, read_write> v_cache: array<u32>;     // [capacity, v_heads * HEAD_DIM / 2]
-#endif
+@group(0) @binding(8) var<storage, read_write> k_cache: array<KvPair>;  // [capacity, k_heads * HEAD_DIM / 2]
+@group(0) @binding(9) var<storage, read_write> v_cache: array<KvPair>;  // [capacity, v_heads * HEAD_DIM / 2]
+@group(0) @binding(10) var<uniform> gone: array<vec4<u32>, GONE_QUADS>; // [KV heads / 4]: rows that are no longer there
 #if BIAS
-@group(0) @binding(10) var<uniform> bias: array<vec4<f32>, BIAS_QUADS>; // [(q_heads + k_heads + v_heads) * HEAD_DIM / 4]
+@group(0) @binding(11) var<uniform> bias: array<vec4<f32>, BIAS_QUADS>; // [(q_heads + k_heads + v_heads) * HEAD_DIM / 4]
 #endif
-
-const HALF: u32 = N_ROT / 2u;
-#if ODD_HALF
-const OWNED_PER_HEAD: u32 = HEAD_DIM / 2u;
+#if QK_NORM
+#if BIAS
+@group(0) @binding(12) var<uniform> qk_norm: array<vec4<f32>, HEAD_DIM / 2u>; // of q, of k
 #else
-const OWNED_PER_HEAD: u32 = HEAD_DIM / 4u;
+@group(0) @binding(11) var<uniform> qk_norm: array<vec4<f32>, HEAD_DIM / 2u>; // of q, of k
+#endif
 #endif
 
 fn x_quad(quad: u32) -> vec4<f32> {
     return x[quad];
 }
 
-#if KV_F32
-fn packed(v: vec2<f32>) -> vec2<f32> {
-    return v;
-}
-#else
-fn packed(v: vec2<f32>) -> u32 {
-    return pack2x16float(clamp(v, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
-}
-#endif
-
-#if ODD_HALF
-// The partner of dimension d, or d itself when it is not rotated.
-fn partner(d: u32, rotates: bool) -> u32 {
-    if (!rotates || d >= N_ROT) {
-        return d;
-    }
-    return select(d + HALF, d - HALF, d >= HALF);
-}
-#endif
-
-// The dimensions of the j-th four rows of a head; with ODD_HALF two dimensions and their partners.
-fn dimensions(j: u32, rotates: bool) -> vec4<u32> {
-#if ODD_HALF
-    return vec4<u32>(2u * j, 2u * j + 1u, partner(2u * j, rotates), partner(2u * j + 1u, rotates));
-#else
-    if (rotates && j < N_ROT / 4u) {
-        return vec4<u32>(2u * j, 2u * j + 1u, HALF + 2u * j, HALF + 2u * j + 1u);
-    }
-    return vec4<u32>(4u * j, 4u * j + 1u, 4u * j + 2u, 4u * j + 3u);
-#endif
-}
-
-// y, rotated; dims as from `dimensions`.
-fn rotated(y: vec4<f32>, dims: vec4<u32>) -> vec4<f32> {
-    let angles = state.position * HALF;
-#if ODD_HALF
-    var r = y;
-    for (var i = 0u; i < 2u; i++) {
-        if (dims[i] < N_ROT) {
-            let turn = rope[angles + min(dims[i], dims[i + 2u])];
-            r[i] = y[i] * turn.x + select(-1.0, 1.0, dims[i] >= HALF) * y[i + 2u] * turn.y;
-        }
-    }
-    return r;
-#else
-    if (dims.x >= HALF) {
-        return y; // beyond N_ROT
-    }
-    let a = rope[angles + dims.x];
-    let b = rope[angles + dims.y];
-    let c = vec2<f32>(a.x, b.x);
-    let s = vec2<f32>(a.y, b.y);
-    return vec4<f32>(y.xy * c - y.zw * s, y.zw * c + y.xy * s);
-#endif
-}
-
 // Stores two neighbours at an even element of head `head` (over all of q, k, v).
 fn store(head: u32, d: u32, v: vec2<f32>) {
-    let k_head = head - params.q_heads; // wraps below
-    let v_head = k_head - params.k_heads;
     if (head < params.q_heads) {
         q_out[head * HEAD_DIM + d] = v.x;
         q_out[head * HEAD_DIM + d + 1u] = v.y;
-    } else if (k_head < params.k_heads) {
-        k_cache[((state.position * params.k_heads + k_head) * HEAD_DIM + d) / 2u] = packed(v);
+        return;
+    }
+    let k_head = head - params.q_heads;
+    if (k_head < params.k_heads) {
+        let row = state.row - gone[k_head / 4u][k_head % 4u];
+        k_cache[((row * params.k_heads + k_head) * HEAD_DIM + d) / 2u] = kv_pair(v);
     } else {
-        v_cache[((state.position * params.v_heads + v_head) * HEAD_DIM + d) / 2u] = packed(v);
+        let v_head = k_head - params.k_heads;
+        let row = state.row - gone[v_head / 4u][v_head % 4u];
+        v_cache[((row * params.v_heads + v_head) * HEAD_DIM + d) / 2u] = kv_pair(v);
     }
 }
 
@@ -143,8 +84,7 @@ fn owned(index: u32, heads: u32) -> Owned {
     return Owned(head, rotates, dimensions(index % OWNED_PER_HEAD, rotates));
 }
 
-// Bias, rotation, store.
-fn finish(o: Owned, sums: vec4<f32>) {
+fn biased(o: Owned, sums: vec4<f32>) -> vec4<f32> {
     var y = sums;
 #if BIAS
     for (var i = 0u; i < 4u; i++) {
@@ -152,8 +92,39 @@ fn finish(o: Owned, sums: vec4<f32>) {
         y[i] += bias[row / 4u][row % 4u];
     }
 #endif
+    return y;
+}
+
+#if QK_NORM
+var<workgroup> team_squares: array<f32, GROUPS>;
+
+// 1 / root mean square of the head that the workgroup owns.
+fn head_gain() -> f32 {
+    var squares = 0.0;
+    for (var i = 0u; i < GROUPS; i++) {
+        squares += team_squares[i];
+    }
+    return inverseSqrt(squares / f32(HEAD_DIM) + params.eps);
+}
+
+fn normalised(o: Owned, y: vec4<f32>, gain: f32) -> vec4<f32> {
+    if (!o.rotates) {
+        return y; // v
+    }
+    var r = y * gain;
+    for (var i = 0u; i < 4u; i++) {
+        let d = o.dims[i] + select(HEAD_DIM, 0u, o.head < params.q_heads);
+        r[i] *= qk_norm[d / 4u][d % 4u];
+    }
+    return r;
+}
+#endif
+
+// Rotation, store.
+fn finish(o: Owned, sums: vec4<f32>) {
+    var y = sums;
     if (o.rotates) {
-        y = rotated(y, o.dims);
+        y = rotated(y, o.dims, state.position);
     }
     store(o.head, o.dims.x, y.xy);
 #if !ODD_HALF
@@ -162,32 +133,41 @@ fn finish(o: Owned, sums: vec4<f32>) {
 }
 
 @compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) tid: u32,
-#if SUBGROUPS
-    @builtin(subgroup_size) sg: u32,
-#endif
-) {
-#if !SUBGROUPS
-    let sg = 1u;
-#endif
-    let lane = tid % LANES;
+fn main(at: Invocation) {
+    let team = team_of(at);
     let heads = params.q_heads + params.k_heads + params.v_heads;
-    let first = ((workgroup.y * grid.x + workgroup.x) * GROUPS + tid / LANES) * ROWS / 4u;
+    let first = team.index * ROWS / 4u;
     let a = owned(first, heads);
     let b = owned(first + 1u, heads);
     let a_rows = a.dims + vec4<u32>(a.head * HEAD_DIM);
     let b_rows = b.dims + vec4<u32>(b.head * HEAD_DIM);
-    let sums = lanes_sum(rows_partial(a_rows, b_rows, lane, 0u, params.chunks), tid, sg);
+    let sums = lanes_sum(rows_partial(a_rows, b_rows, team.lane, 0u, params.chunks), at.tid, team.sg);
     let inverse = inverseSqrt(sums.squares / f32(params.cols) + params.eps);
-    if (lane == 0u && first < heads * OWNED_PER_HEAD) {
-        finish(a, sums.a * inverse);
+    var y = biased(a, sums.a * inverse);
+#if ROWS8
+    var z = biased(b, sums.b * inverse);
+#endif
+#if QK_NORM
+    if (team.lane == 0u) {
+        var squares = dot(y, y);
+#if ROWS8
+        squares += dot(z, z);
+#endif
+        team_squares[at.tid / LANES] = squares;
+    }
+    workgroupBarrier();
+    let gain = head_gain();
+    y = normalised(a, y, gain);
+#if ROWS8
+    z = normalised(b, z, gain);
+#endif
+#endif
+    if (team.lane == 0u && first < heads * OWNED_PER_HEAD) {
+        finish(a, y);
     }
 #if ROWS8
-    if (lane == 1u && first + 1u < heads * OWNED_PER_HEAD) {
-        finish(b, sums.b * inverse);
+    if (team.lane == 1u && first + 1u < heads * OWNED_PER_HEAD) {
+        finish(b, z);
     }
 #endif
 }

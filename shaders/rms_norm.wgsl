@@ -1,20 +1,22 @@
-// out[t] = x[t] * rsqrt(mean(x[t]^2) + eps) * weight
-// One workgroup per token. d_model and stride are multiples of 4.
+// out[t] = x[t] * rsqrt(mean(x[t]^2) + eps) * weight; ACCUMULATE: added to the old out[t].
+// One workgroup per token. d_model and the strides are multiples of 4.
 
 #import lib/reduce
+#import lib/state
 
 struct Params {
     columns4: u32, // d_model / 4
-    stride4: u32, // stride / 4
+    x_stride4: u32, // row stride of x / 4
+    out_stride4: u32,
     eps: f32,
     inv_columns: f32, // 1 / d_model
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>; // [n_tokens, stride]
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>; // [n_tokens, x_stride]
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>; // [d_model]
-@group(0) @binding(3) var<storage, read> state: array<u32, 8>; // StepState
-@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>; // [n_tokens, stride]
+@group(0) @binding(3) var<storage, read> state: State;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>; // [n_tokens, out_stride]
 
 @compute @workgroup_size(WG)
 fn main(
@@ -27,10 +29,11 @@ fn main(
 #if !SUBGROUPS
     let sg = 1u;
 #endif
-    if (group.x >= state[1]) {
+    if (group.x >= state.n_tokens) {
         return;
     }
-    let row = group.x * params.stride4;
+    let row = group.x * params.x_stride4;
+    let out_row = group.x * params.out_stride4;
     var squares = 0.0;
     for (var i = tid; i < params.columns4; i += WG) {
         let v = x[row + i];
@@ -39,6 +42,11 @@ fn main(
     let mean = workgroup_sum(squares, tid, sg) * params.inv_columns;
     let gain = inverseSqrt(mean + params.eps);
     for (var i = tid; i < params.columns4; i += WG) {
-        out[row + i] = x[row + i] * gain * weight[i];
+        let y = x[row + i] * gain * weight[i];
+#if ACCUMULATE
+        out[out_row + i] += y;
+#else
+        out[out_row + i] = y;
+#endif
     }
 }

@@ -11,29 +11,20 @@
 #import lib/order
 #import lib/cut
 #import lib/random
+#import lib/sampling
+#import lib/state
 
 struct Params {
     vocab_size: u32,
     n_chunks: u32,
     ring_len: u32,
-    pad: u32,
-}
-
-struct Sampling {
-    temperature: f32,
-    top_k: u32,
-    top_p: f32,
-    min_p: f32,
-    repetition_penalty: f32,
-    seed: u32,
-    reserved: vec2<u32>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>; // [vocab_size]
 @group(0) @binding(2) var<storage, read> chunks: array<vec4<f32>>; // [n_chunks]: max, index, sum, 0
 @group(0) @binding(3) var<storage, read> sampling: Sampling;
-@group(0) @binding(4) var<storage, read_write> state: array<u32, 8>; // StepState
+@group(0) @binding(4) var<storage, read_write> state: State;
 @group(0) @binding(5) var<storage, read_write> ids: array<u32>; // [..], word 0 is written
 @group(0) @binding(6) var<storage, read_write> seen: array<u32>; // [vocab_size]
 @group(0) @binding(7) var<storage, read_write> ring: array<u32>; // [ring_len]
@@ -117,7 +108,7 @@ fn draw(s: Search, key: vec2<u32>, tid: u32) -> u32 {
 
 @compute @workgroup_size(WG)
 fn main(@builtin(local_invocation_index) tid: u32) {
-    let draws = state[2];
+    let draws = state.draws;
     storageBarrier(); // all have read it before it is written
     var key = 0u;
     var id = NO_ID;
@@ -144,8 +135,9 @@ fn main(@builtin(local_invocation_index) tid: u32) {
         ids[0] = token;
         ring[draws % params.ring_len] = token;
         seen[token] = 1u;
-        state[0] += state[1];
-        state[1] = 1u;
-        state[2] = draws + 1u;
+        state.position += state.n_tokens;
+        state.row += state.n_tokens;
+        state.n_tokens = 1u;
+        state.draws = draws + 1u;
     }
 }

@@ -4,22 +4,10 @@
 
 #import lib/reduce
 #import lib/order
+#import lib/sampling
 
 struct Params {
     vocab_size: u32,
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
-}
-
-struct Sampling {
-    temperature: f32,
-    top_k: u32,
-    top_p: f32,
-    min_p: f32,
-    repetition_penalty: f32,
-    seed: u32,
-    reserved: vec2<u32>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

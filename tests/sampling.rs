@@ -38,7 +38,7 @@ fn draws(executor: &mut dyn Executor, logits: &[f32], sampling: Sampling, n: usi
     let steps = [sample_reduce::step(&caps, "reduce", &reduce), sample::step(&caps, "sample", &draw)];
     let plan = executor.compile(&steps).unwrap();
     executor.write(options.buffer, 0, bytemuck::bytes_of(&sampling)).unwrap();
-    let start = StepState { position: 100, n_tokens: 7, ..StepState::default() };
+    let start = StepState { position: 100, row: 60, n_tokens: 7, ..StepState::default() };
     executor.write(state.buffer, 0, bytemuck::bytes_of(&start)).unwrap();
     for _ in 0..n {
         executor.write(logits_bind.buffer, 0, bytemuck::cast_slice(logits)).unwrap();
@@ -48,7 +48,7 @@ fn draws(executor: &mut dyn Executor, logits: &[f32], sampling: Sampling, n: usi
         bytemuck::pod_collect_to_vec(&pollster::block_on(executor.read(b.buffer, 0, b.bytes)).unwrap())
     };
     let drawn = read(ring);
-    assert_eq!(read(state)[..4], [106 + n as u32, 1, n as u32, 0]);
+    assert_eq!(read(state)[..4], [106 + n as u32, 1, n as u32, 66 + n as u32]);
     assert_eq!(read(ids)[0], drawn[n - 1]);
     let marked: Vec<u32> = (0..).zip(read(seen)).filter(|(_, seen)| *seen == 1).map(|(id, _)| id).collect();
     let mut distinct = drawn.clone();

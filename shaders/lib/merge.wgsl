@@ -1,7 +1,7 @@
 // The output of split-KV attention joined from its partials, a tile of columns at a time, in workgroup memory:
 // x = sum_s w_s * partial_s with w_s = exp(max_s - max) / sum_s(exp(max_s - max) * sum_s), per head.
 // Every workgroup reads all partials, so it should own many rows. Loads are issued in eights: they depend on nothing.
-// The importer provides WG, HEAD_DIM, N_HEADS, MAX_SPLITS, params.{n_splits, window}, state,
+// The importer provides WG, HEAD_DIM, N_HEADS, MAX_SPLITS,
 // x: array<vec4<f32>> [n_splits, N_HEADS, HEAD_DIM / 4] and stats: array<vec2<f32>> [n_splits, N_HEADS].
 
 const TILE_QUADS: u32 = 256u;
@@ -12,12 +12,6 @@ var<workgroup> split_weight: array<f32, SPLIT_ROWS * N_HEADS>; // maxima first
 #if !MANY_STATS
 var<workgroup> split_sum: array<f32, MAX_SPLITS * N_HEADS>;
 #endif
-
-// Splits in use: the rule of attention_decode.
-fn live_splits() -> u32 {
-    let live = min(state.position + 1u, params.window);
-    return clamp((live + 63u) / 64u, 1u, params.n_splits);
-}
 
 fn sum_of(i: u32) -> f32 {
 #if MANY_STATS

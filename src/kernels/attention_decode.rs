@@ -1,11 +1,13 @@
 //! One decode token against the cache, split over keys: each workgroup serves all query heads of one KV head
 //! for one range of keys and writes unnormalised partial outputs; `matvec` with `Input::Merge` joins them.
 //!
-//! Live keys are `first..=position` with first = max(0, position + 1 - window); with `live` of them,
-//! `active = clamp(ceil(live / 64), 1, n_splits)` splits of `ceil(live / active)` keys each are used
-//! ([`active_splits`]); workgroups of the others return at once and the merge ignores them.
+//! KV head h sees `live = min(row + 1 - gone[h], window)` keys, the last ones of rows `0..=row - gone[h]`. They are shared
+//! by [`active_splits`] splits, the same number for all heads: `ceil(live / active)` keys each, so that a head that lost
+//! rows has smaller shares, of which the last may be empty. Workgroups of the other splits return at once and the merge
+//! ignores them.
 
 use super::fixture::{Fixture, Rng, cache_value};
+use super::params::{self, Field, params};
 use super::{Access, Bind, Caps, Case, Kernel, KvType, OutputKind, Slot, Step, StepState, Variant};
 
 /// What to do.
@@ -20,6 +22,8 @@ pub struct Args {
     pub kv_type: KvType,
     /// `StepState`
     pub state: Bind,
+    /// u32 [n_kv_heads]: rows of each KV head that are no longer there (merged or evicted).
+    pub gone: Bind,
     /// f32 [n_splits, n_heads, head_dim]: sum of exp(score - max) * v
     pub partials: Bind,
     /// f32 [n_splits, n_heads, 2]: max, sum of exp(score - max)
@@ -34,8 +38,7 @@ pub struct Args {
     pub scale: f32,
     /// Sliding window.
     pub window: Option<u32>,
-    /// Splits allocated (grid). A split whose share of the keys is empty (see [`active_splits`]) gets max = -3e38 and
-    /// zeros.
+    /// Splits allocated (grid). A split whose share of the keys is empty gets max = -3e38 and zeros.
     pub n_splits: u32,
 }
 
@@ -49,22 +52,21 @@ pub fn n_splits(context_length: u32, n_heads: u32) -> u32 {
     context_length.div_ceil(SPLIT_KEYS).min(MAX_SPLITS).min(super::matvec::MAX_STATS / n_heads)
 }
 
-/// Number of splits in use and keys per split for `live` keys.
-pub fn active_splits(live: u32, n_splits: u32) -> (u32, u32) {
-    let active = live.div_ceil(SPLIT_KEYS).clamp(1, n_splits);
-    (active, live.div_ceil(active))
+/// Splits in use: one per [`SPLIT_KEYS`] keys of a head that lost none.
+pub fn active_splits(row: u32, window: u32, n_splits: u32) -> u32 {
+    (row + 1).min(window).div_ceil(SPLIT_KEYS).clamp(1, n_splits)
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    scale: f32,
-    window: u32,
-    n_splits: u32,
-    n_heads: u32,
-    group: u32,
-    kv_row4: u32,
-    pad: [u32; 2],
+params! {
+    /// As in the shader.
+    struct Params {
+        scale: f32,
+        window: u32,
+        n_splits: u32,
+        n_heads: u32,
+        group: u32,
+        kv_row4: u32,
+    }
 }
 
 const WG: u32 = 128;
@@ -110,7 +112,6 @@ pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
         n_heads: args.n_heads,
         group,
         kv_row4: args.n_kv_heads * args.head_dim / 4,
-        pad: [0; 2],
     };
     Step {
         kernel: &AttentionDecode,
@@ -120,8 +121,8 @@ pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
             .constant("WG", WG)
             .constant("HEAD_DIM", args.head_dim)
             .constant("HEADS", heads),
-        params: bytemuck::bytes_of(&params).to_vec(),
-        bindings: vec![args.q, args.k_cache, args.v_cache, args.state, args.partials, args.stats],
+        params: params::encode(&params),
+        bindings: vec![args.q, args.k_cache, args.v_cache, args.state, args.gone, args.partials, args.stats],
         grid: [args.n_kv_heads, args.n_splits, group.div_ceil(heads)],
     }
 }
@@ -134,24 +135,26 @@ impl Kernel for AttentionDecode {
         "attention_decode"
     }
     fn access(&self, _variant: &Variant) -> Vec<Access> {
-        [[Access::Read; 4].as_slice(), &[Access::ReadWrite; 2]].concat()
+        [[Access::Read; 5].as_slice(), &[Access::ReadWrite; 2]].concat()
     }
-    fn params_bytes(&self) -> usize {
-        size_of::<Params>()
+    fn params_fields(&self) -> Vec<Field> {
+        params::fields::<Params>()
     }
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
-        let p: Params = bytemuck::pod_read_unaligned(params);
-        let [q, k_cache, v_cache, state, partials, stats] = io else { panic!("attention_decode has 6 bindings") };
+        let p: Params = params::decode(params);
+        let [q, k_cache, v_cache, state, gone, partials, stats] = io else { panic!("attention_decode has 7 bindings") };
         let kv_type = if variant.has("KV_F32") { KvType::F32 } else { KvType::F16 };
         let (head_dim, kv_row) = (variant.get("HEAD_DIM") as usize, 4 * p.kv_row4 as usize);
-        let position = StepState::from_words(state.words()).position;
-        let live = (position + 1).min(p.window);
-        let (active, share) = active_splits(live, p.n_splits);
-        let first = position + 1 - live;
+        let row = StepState::from_words(state.words()).row;
+        let active = active_splits(row, p.window, p.n_splits);
         for split in 0..active {
-            let keys: Vec<usize> =
-                (split * share..((split + 1) * share).min(live)).map(|j| (first + j) as usize).collect();
             for head in 0..p.n_heads as usize {
+                let past = row + 1 - gone.words()[head / p.group as usize];
+                let live = past.min(p.window);
+                let share = live.div_ceil(active);
+                let first = past - live;
+                let keys: Vec<usize> =
+                    (split * share..((split + 1) * share).min(live)).map(|j| (first + j) as usize).collect();
                 let of_head = |key: usize, d: usize| key * kv_row + head / p.group as usize * head_dim + d;
                 let score = |&key: &usize| {
                     let dims = (0..head_dim).map(|d| {
@@ -205,6 +208,7 @@ impl Kernel for AttentionDecode {
                 v_cache: f.cache(kv_type, &rng.spiky(cache)),
                 kv_type,
                 state: f.state(position, 1),
+                gone: f.gone(position, n_kv_heads),
                 partials: f.output((n_splits * n_heads * head_dim) as usize),
                 stats: f.output((n_splits * n_heads * 2) as usize),
                 n_heads,

@@ -1,7 +1,8 @@
 //! Tiled causal attention of a chunk of tokens against the cache (which already holds the chunk), with GQA sharing.
-//! Token t sees keys max(0, position + t + 1 - window) ..= position + t.
+//! Token t sees keys max(0, r + t + 1 - window) ..= r + t of its KV head h, r = row - gone[h].
 
 use super::fixture::{Fixture, Rng, cache_value};
+use super::params::{self, Field, params};
 use super::{Access, Bind, Caps, Case, Kernel, KvType, OutputKind, Slot, Step, StepState, Variant};
 
 /// What to do.
@@ -18,6 +19,8 @@ pub struct Args {
     pub kv_type: KvType,
     /// `StepState`
     pub state: Bind,
+    /// u32 [n_kv_heads]: rows of each KV head that are no longer there (merged or evicted).
+    pub gone: Bind,
     /// f32 [n_tokens, out_stride]
     pub out: Bind,
     /// Row stride of `out` in elements, a multiple of 4.
@@ -36,16 +39,16 @@ pub struct Args {
     pub n_tokens: u32,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    scale: f32,
-    window: u32,
-    blocks: u32,
-    kv_row4: u32,
-    q_stride4: u32,
-    out_stride4: u32,
-    pad: [u32; 2],
+params! {
+    /// As in the shader.
+    struct Params {
+        scale: f32,
+        window: u32,
+        blocks: u32,
+        kv_row4: u32,
+        q_stride4: u32,
+        out_stride4: u32,
+    }
 }
 
 /// Rows (token, query head) of a workgroup.
@@ -90,7 +93,6 @@ pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
         kv_row4: args.n_kv_heads * args.head_dim / 4,
         q_stride4: args.q_stride / 4,
         out_stride4: args.out_stride / 4,
-        pad: [0; 2],
     };
     let used = Caps { f16: caps.f16 && args.kv_type == KvType::F16, subgroups: false, ..*caps };
     Step {
@@ -101,8 +103,8 @@ pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
             .constant("HEAD_DIM", args.head_dim)
             .constant("HEADS", heads)
             .constant("KEYS", keys_per_tile(args.head_dim, args.kv_type)),
-        params: bytemuck::bytes_of(&params).to_vec(),
-        bindings: vec![args.q, args.k_cache, args.v_cache, args.state, args.out],
+        params: params::encode(&params),
+        bindings: vec![args.q, args.k_cache, args.v_cache, args.state, args.gone, args.out],
         grid: [args.n_heads / heads, args.n_tokens.div_ceil(ROWS / heads), 1],
     }
 }
@@ -115,23 +117,23 @@ impl Kernel for AttentionPrefill {
         "attention_prefill"
     }
     fn access(&self, _variant: &Variant) -> Vec<Access> {
-        [[Access::Read; 4].as_slice(), &[Access::ReadWrite]].concat()
+        [[Access::Read; 5].as_slice(), &[Access::ReadWrite]].concat()
     }
-    fn params_bytes(&self) -> usize {
-        size_of::<Params>()
+    fn params_fields(&self) -> Vec<Field> {
+        params::fields::<Params>()
     }
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
-        let p: Params = bytemuck::pod_read_unaligned(params);
-        let [q, k_cache, v_cache, state, out] = io else { panic!("attention_prefill has 5 bindings") };
+        let p: Params = params::decode(params);
+        let [q, k_cache, v_cache, state, gone, out] = io else { panic!("attention_prefill has 6 bindings") };
         let kv_type = if variant.has("KV_F32") { KvType::F32 } else { KvType::F16 };
         let (head_dim, kv_row) = (variant.get("HEAD_DIM") as usize, 4 * p.kv_row4 as usize);
         let group = (p.blocks * variant.get("HEADS")) as usize;
         let n_heads = kv_row / head_dim * group;
         let state = StepState::from_words(state.words());
         for t in 0..state.n_tokens {
-            let past = state.position + t + 1;
-            let keys = (past.saturating_sub(p.window) as usize)..past as usize;
             for head in 0..n_heads {
+                let past = state.row - gone.words()[head / group] + t + 1;
+                let keys = (past.saturating_sub(p.window) as usize)..past as usize;
                 let at = |key: usize, d: usize| key * kv_row + head / group * head_dim + d;
                 let row = &q.f32s()[(t * 4 * p.q_stride4) as usize + head * head_dim..][..head_dim];
                 let score = |key: usize| {
@@ -182,6 +184,7 @@ impl Kernel for AttentionPrefill {
                 v_cache: f.cache(kv_type, &rng.spiky(cache)),
                 kv_type,
                 state: f.state(position, tokens),
+                gone: f.gone(position, n_kv_heads),
                 out: f.output((bucket * out_stride) as usize),
                 out_stride,
                 n_heads,

@@ -1,6 +1,7 @@
 //! out\[w\] = xor of the words that workgroup w reads: a plain read of a buffer. `bench` times it to know what this
 //! device's memory gives.
 
+use super::params::{self, Field, params};
 use super::{Access, Bind, BufferId, Caps, Case, Kernel, OutputKind, Slot, Step, Variant};
 
 /// Threads per workgroup.
@@ -8,12 +9,12 @@ const WG: u32 = 256;
 /// Most workgroups: enough to fill any GPU, few enough that each reads for a while.
 const MAX_WORKGROUPS: u32 = 1024;
 
-#[repr(C)]
-#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    n_vec4: u32,
-    n_workgroups: u32,
-    pad: [u32; 2],
+params! {
+    /// As in the shader.
+    struct Params {
+        n_vec4: u32,
+        n_workgroups: u32,
+    }
 }
 
 /// What to do.
@@ -33,7 +34,7 @@ pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
         label: label.into(),
         // Nothing here depends on f16 or subgroups: one text for all tiers.
         variant: Variant::new("bandwidth", &Caps { f16: false, subgroups: false, ..*caps }).constant("WG", WG),
-        params: bytemuck::bytes_of(&Params { n_vec4, n_workgroups, pad: [0; 2] }).to_vec(),
+        params: params::encode(&Params { n_vec4, n_workgroups }),
         bindings: vec![args.data, args.out],
         grid: [n_workgroups, 1, 1],
     }
@@ -49,11 +50,11 @@ impl Kernel for Bandwidth {
     fn access(&self, _variant: &Variant) -> Vec<Access> {
         vec![Access::Read, Access::ReadWrite]
     }
-    fn params_bytes(&self) -> usize {
-        size_of::<Params>()
+    fn params_fields(&self) -> Vec<Field> {
+        params::fields::<Params>()
     }
     fn reference(&self, _variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
-        let p: Params = bytemuck::pod_read_unaligned(params);
+        let p: Params = params::decode(params);
         let [data, out] = io else { panic!("bandwidth has two bindings") };
         let mut sums = vec![0u32; p.n_workgroups as usize];
         for (i, quad) in data.words().chunks_exact(4).take(p.n_vec4 as usize).enumerate() {

@@ -1,18 +1,23 @@
 //! What the kernels that read weights share: addressing of a matrix part, work distribution, shapes of tests.
 
+use super::params::params;
 use super::{Caps, Variant};
 use crate::weights::{Layout, UNIT, units};
 
-/// Where a shader finds the words of a matrix part: the first fields of every `Params` with `#import quant/LAYOUT`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct WeightParams {
-    /// 16-byte words of codes per row.
-    pub chunks: u32,
-    /// Words of scales per row.
-    pub scale_words: u32,
-    /// First word of the scales in `meta`.
-    pub scale_base: u32,
+params! {
+    /// Where a shader finds the words of a matrix part: the first fields of every `Params` with `#import quant/LAYOUT`
+    /// (`shaders/lib/weight_params.wgsl`).
+    #[derive(Eq)]
+    pub struct WeightParams {
+        /// 16-byte words of codes per row.
+        pub chunks: u32,
+        /// Words of scales per row.
+        pub scale_words: u32,
+        /// First word of the scales in `meta`.
+        pub scale_base: u32,
+        /// Columns of the matrix.
+        pub cols: u32,
+    }
 }
 
 impl WeightParams {
@@ -22,6 +27,7 @@ impl WeightParams {
             chunks: layout.row_code_words(cols) / 4,
             scale_words: layout.scale_words(cols),
             scale_base: rows * layout.row_high_words(cols),
+            cols,
         }
     }
 }

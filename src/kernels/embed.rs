@@ -2,6 +2,7 @@
 
 use super::common::{self, WeightParams};
 use super::fixture::Fixture;
+use super::params::{self, Field, params};
 use super::{Access, Case, Kernel, OutputKind, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, Matrix, MatrixPart, Step};
 use crate::weights::Layout;
@@ -28,16 +29,15 @@ pub struct Args<'a> {
     pub n_tokens: u32,
 }
 
-/// As in the shader.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    weights: WeightParams,
-    rows: u32,
-    row_start: u32,
-    out_quads: u32,
-    scale: f32,
-    cols: u32,
+params! {
+    /// As in the shader.
+    struct Params {
+        weights: WeightParams,
+        rows: u32,
+        row_start: u32,
+        out_quads: u32,
+        scale: f32,
+    }
 }
 
 /// Builds the step.
@@ -49,13 +49,12 @@ pub fn step(caps: &Caps, label: &str, args: &Args<'_>) -> Step {
         row_start: part.row_start,
         out_quads: args.out_stride / 4,
         scale: args.scale,
-        cols: table.cols,
     };
     Step {
         kernel: &Embed,
         label: label.to_string(),
         variant: common::variant("embed", caps, table.layout),
-        params: bytemuck::bytes_of(&params).to_vec(),
+        params: params::encode(&params),
         bindings: vec![part.codes, part.meta, args.ids, args.state, args.seen, args.out],
         grid: [params.weights.chunks.div_ceil(64), args.n_tokens, 1],
     }
@@ -74,12 +73,12 @@ impl Kernel for Embed {
         vec![Read, Read, Read, Read, ReadWrite, ReadWrite]
     }
 
-    fn params_bytes(&self) -> usize {
-        size_of::<Params>()
+    fn params_fields(&self) -> Vec<Field> {
+        params::fields::<Params>()
     }
 
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
-        let p: Params = bytemuck::pod_read_unaligned(params);
+        let p: Params = params::decode(params);
         let layout = variant.layout.expect("embed has a layout");
         let n_tokens = StepState::from_words(io[3].words()).n_tokens;
         for token in 0..n_tokens {
@@ -88,9 +87,9 @@ impl Kernel for Embed {
                 continue;
             }
             io[4].words_mut()[id as usize] = 1;
-            let row = reference::row(layout, io[0].words(), io[1].words(), p.rows, p.cols, id - p.row_start);
+            let row = reference::row(layout, io[0].words(), io[1].words(), p.rows, p.weights.cols, id - p.row_start);
             let out = &mut io[5].f32s_mut()[(token * p.out_quads * 4) as usize..];
-            out[..common::stride(p.cols) as usize].fill(0.0);
+            out[..common::stride(p.weights.cols) as usize].fill(0.0);
             for (o, v) in out.iter_mut().zip(row) {
                 *o = (v * f64::from(p.scale)) as f32;
             }

@@ -96,10 +96,20 @@ impl Fixture {
     pub fn output(&mut self, n: usize) -> Bind {
         self.words(vec![SENTINEL; n + MARGIN])
     }
+    /// A step state at KV row `row`; the position is what only rope may read.
+    pub fn state(&mut self, row: u32, n_tokens: u32) -> Bind {
+        self.state_at(row + 1000, row, n_tokens)
+    }
     /// A step state.
-    pub fn state(&mut self, position: u32, n_tokens: u32) -> Bind {
-        let state = StepState { position, n_tokens, ..StepState::default() };
+    pub fn state_at(&mut self, position: u32, row: u32, n_tokens: u32) -> Bind {
+        let state = StepState { position, n_tokens, row, ..StepState::default() };
         self.words(bytemuck::cast_slice(&[state]).to_vec())
+    }
+    /// Rows that each KV head lost before `row`: none of the first, other numbers of the others.
+    pub fn gone(&mut self, row: u32, n_kv_heads: u32) -> Bind {
+        let mut gone: Vec<u32> = (0..n_kv_heads).map(|head| head * 37 % (row + 1)).collect();
+        gone.resize(gone.len().next_multiple_of(4), u32::MAX);
+        self.words(gone)
     }
     /// The case.
     pub fn case(self, step: Step, output: OutputKind, atol: f32, rtol: f32) -> Case {

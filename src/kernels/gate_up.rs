@@ -2,6 +2,7 @@
 
 use super::common::{self, Teams, Tuning, WeightParams};
 use super::fixture::{Fixture, Rng};
+use super::params::{self, Field, params};
 use super::{Access, Case, Kernel, OutputKind, Slot, Variant, reference};
 use super::{Activation, Bind, Caps, Matrix, Step};
 use crate::weights::Layout;
@@ -24,15 +25,13 @@ pub struct Args<'a> {
     pub out: Bind,
 }
 
-/// As in the shader.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    weights: WeightParams,
-    d_ff: u32,
-    cols: u32,
-    eps: f32,
-    reserved: [u32; 2],
+params! {
+    /// As in the shader.
+    struct Params {
+        weights: WeightParams,
+        d_ff: u32,
+        eps: f32,
+    }
 }
 
 /// Builds the step.
@@ -48,9 +47,7 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, teams: Teams) -> Ste
     let params = Params {
         weights: WeightParams::new(matrix.layout, matrix.rows, matrix.cols),
         d_ff: matrix.rows / 2,
-        cols: matrix.cols,
         eps: args.eps,
-        reserved: [0; 2],
     };
     let variant = common::variant("gate_up", caps, matrix.layout)
         .flag("NORM", true)
@@ -63,7 +60,7 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, teams: Teams) -> Ste
         kernel: &GateUp,
         label: label.to_string(),
         variant: tuning.define(variant),
-        params: bytemuck::bytes_of(&params).to_vec(),
+        params: params::encode(&params),
         bindings,
         grid: common::fold_grid(params.d_ff.div_ceil(4 * teams.groups)),
     }
@@ -85,19 +82,19 @@ impl Kernel for GateUp {
         access
     }
 
-    fn params_bytes(&self) -> usize {
-        size_of::<Params>()
+    fn params_fields(&self) -> Vec<Field> {
+        params::fields::<Params>()
     }
 
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
-        let p: Params = bytemuck::pod_read_unaligned(params);
+        let p: Params = params::decode(params);
         let layout = variant.layout.expect("gate_up has a layout");
         let activation = Activation::of(variant);
-        let cols = p.cols as usize;
+        let cols = p.weights.cols as usize;
         let n = reference::rms_norm(&io[2].f32s()[..cols], &io[3].f32s()[..cols], p.eps);
         for j in 0..p.d_ff {
             let y = |r: u32, io: &[Slot<'_>]| {
-                let row = reference::row(layout, io[0].words(), io[1].words(), 2 * p.d_ff, p.cols, r);
+                let row = reference::row(layout, io[0].words(), io[1].words(), 2 * p.d_ff, p.weights.cols, r);
                 let bias = if variant.has("BIAS") { io[5].f32s()[r as usize] } else { 0.0 };
                 reference::dot(&row, &n) + f64::from(bias)
             };

@@ -1,6 +1,7 @@
 //! Prefill: out[t, j] = activation(gate[t, j]) * up[t, j], for t < state.n_tokens.
 
 use super::fixture::{Fixture, Rng};
+use super::params::{self, Field, params};
 use super::{Access, Activation, Bind, Caps, Case, Kernel, OutputKind, Slot, Step, StepState, Variant};
 
 /// What to do.
@@ -23,13 +24,13 @@ pub struct Args {
     pub n_tokens: u32,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    neurons4: u32,
-    in_stride4: u32,
-    out_stride4: u32,
-    pad: u32,
+params! {
+    /// As in the shader.
+    struct Params {
+        neurons4: u32,
+        in_stride4: u32,
+        out_stride4: u32,
+    }
 }
 
 const WG: u32 = 128;
@@ -38,13 +39,12 @@ const WG: u32 = 128;
 pub fn step(_caps: &Caps, label: &str, args: &Args) -> Step {
     let dims = [args.d_ff, args.in_stride, args.out_stride];
     assert!(dims.iter().all(|d| d.is_multiple_of(4)), "glu needs d_ff, in_stride, out_stride {dims:?} in fours");
-    let params =
-        Params { neurons4: args.d_ff / 4, in_stride4: args.in_stride / 4, out_stride4: args.out_stride / 4, pad: 0 };
+    let params = Params { neurons4: args.d_ff / 4, in_stride4: args.in_stride / 4, out_stride4: args.out_stride / 4 };
     Step {
         kernel: &Glu,
         label: label.to_string(),
         variant: Variant::new("glu", &Caps::BASE).flag(args.activation.flag(), true).constant("WG", WG),
-        params: bytemuck::bytes_of(&params).to_vec(),
+        params: params::encode(&params),
         bindings: vec![args.gate_up, args.state, args.out],
         grid: [params.neurons4.div_ceil(WG), args.n_tokens, 1],
     }
@@ -60,11 +60,11 @@ impl Kernel for Glu {
     fn access(&self, _variant: &Variant) -> Vec<Access> {
         vec![Access::Read, Access::Read, Access::ReadWrite]
     }
-    fn params_bytes(&self) -> usize {
-        size_of::<Params>()
+    fn params_fields(&self) -> Vec<Field> {
+        params::fields::<Params>()
     }
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
-        let p: Params = bytemuck::pod_read_unaligned(params);
+        let p: Params = params::decode(params);
         let [gate_up, state, out] = io else { panic!("glu has 3 bindings") };
         let [d_ff, in_stride, out_stride] = [p.neurons4, p.in_stride4, p.out_stride4].map(|n| 4 * n as usize);
         let activation = Activation::of(variant);

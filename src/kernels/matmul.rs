@@ -5,6 +5,7 @@
 
 use super::common::WeightParams;
 use super::fixture::{Fixture, Rng};
+use super::params::{self, Field, params};
 use super::{Access, Bind, Caps, Case, Kernel, Matrix, MatrixPart, OutputKind, Slot, Step, StepState, Variant};
 use super::{Tier, reference};
 use crate::weights::{Layout, units};
@@ -35,19 +36,18 @@ pub struct Args<'a> {
     pub n_tokens: u32,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    weights: WeightParams,
-    cols: u32,
-    rows: u32,
-    x_stride4: u32,
-    out_stride: u32,
-    out_first: u32,
-    bias_first: u32,
-    accumulate: u32,
-    has_bias: u32,
-    reserved: u32,
+params! {
+    /// As in the shader.
+    struct Params {
+        weights: WeightParams,
+        rows: u32,
+        x_stride4: u32,
+        out_stride: u32,
+        out_first: u32,
+        bias_first: u32,
+        accumulate: u32,
+        has_bias: u32,
+    }
 }
 
 /// Outputs of a workgroup. A thread computes 4 tokens x 4 rows, or 4 x 8 when `wide`.
@@ -101,7 +101,6 @@ pub fn step(caps: &Caps, label: &str, args: &Args<'_>) -> Step {
     assert!(grid[1] <= 65_535, "matmul: {rows} rows in one part are too many for one dispatch");
     let params = Params {
         weights: WeightParams::new(layout, rows, cols),
-        cols,
         rows,
         x_stride4: args.x_stride / 4,
         out_stride: args.out_stride,
@@ -109,7 +108,6 @@ pub fn step(caps: &Caps, label: &str, args: &Args<'_>) -> Step {
         bias_first: args.part.row_start,
         accumulate: u32::from(args.accumulate),
         has_bias: u32::from(args.bias.is_some()),
-        reserved: 0,
     };
     // Without a bias its binding is filled by a small one that is there anyway: half as many pipelines.
     let bias = args.bias.unwrap_or(args.state);
@@ -123,7 +121,7 @@ pub fn step(caps: &Caps, label: &str, args: &Args<'_>) -> Step {
             .constant("TILE_T", tile.tokens)
             .constant("TILE_R", tile.rows)
             .constant("QUADS_R", tile.quads_r()),
-        params: bytemuck::bytes_of(&params).to_vec(),
+        params: params::encode(&params),
         bindings: vec![args.part.codes, args.part.meta, args.x, args.state, args.out, bias],
         grid,
     }
@@ -139,19 +137,19 @@ impl Kernel for MatMul {
     fn access(&self, _variant: &Variant) -> Vec<Access> {
         vec![Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite, Access::Read]
     }
-    fn params_bytes(&self) -> usize {
-        size_of::<Params>()
+    fn params_fields(&self) -> Vec<Field> {
+        params::fields::<Params>()
     }
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
-        let p: Params = bytemuck::pod_read_unaligned(params);
+        let p: Params = params::decode(params);
         let layout = variant.layout.expect("a layout");
         let [codes, meta, x, state, out, bias] = io else { panic!("matmul has 6 bindings") };
         let n_tokens = StepState::from_words(state.words()).n_tokens as usize;
         for r in 0..p.rows {
-            let w = reference::row(layout, codes.words(), meta.words(), p.rows, p.cols, r);
+            let w = reference::row(layout, codes.words(), meta.words(), p.rows, p.weights.cols, r);
             let b = if p.has_bias == 1 { f64::from(bias.f32s()[(p.bias_first + r) as usize]) } else { 0.0 };
             for t in 0..n_tokens {
-                let x = &x.f32s()[t * 4 * p.x_stride4 as usize..][..p.cols as usize];
+                let x = &x.f32s()[t * 4 * p.x_stride4 as usize..][..p.weights.cols as usize];
                 let y: f64 = x.iter().zip(&w).map(|(x, w)| f64::from(*x) * w).sum();
                 let y_old = &mut out.f32s_mut()[t * p.out_stride as usize + (p.out_first + r) as usize];
                 let old = if p.accumulate == 1 { f64::from(*y_old) } else { 0.0 };

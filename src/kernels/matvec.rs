@@ -2,6 +2,7 @@
 //! split-KV attention partials. Serves o_proj, down_proj, logits, unfused projections and small batches.
 
 use super::common::{self, Teams, Tuning, WeightParams};
+use super::params::{self, Field, params};
 use super::{Access, Case, Kernel, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, Matrix, MatrixPart, Step};
 
@@ -40,7 +41,7 @@ pub enum Input {
         n_heads: u32,
         /// Dimensions of a head.
         head_dim: u32,
-        /// Sliding window as given to `attention_decode`: the live splits follow from it and `state.position`.
+        /// Sliding window as given to `attention_decode`: the live splits follow from it and `state.row`.
         window: Option<u32>,
     },
 }
@@ -71,20 +72,19 @@ pub struct Args<'a> {
     pub last_row: bool,
 }
 
-/// As in the shader.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    weights: WeightParams,
-    rows: u32,
-    cols: u32,
-    row_start: u32,
-    x_quads: u32,
-    out_stride: u32,
-    eps: f32,
-    n_splits: u32,
-    window: u32,
-    out_column: u32,
+params! {
+    /// As in the shader.
+    struct Params {
+        weights: WeightParams,
+        rows: u32,
+        row_start: u32,
+        x_quads: u32,
+        out_stride: u32,
+        eps: f32,
+        n_splits: u32,
+        window: u32,
+        out_column: u32,
+    }
 }
 
 /// Most pairs of a split and a head that the merge prologue has workgroup memory for: 8 KiB.
@@ -116,7 +116,6 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, tuning: Tuning) -> S
     let mut params = Params {
         weights: WeightParams::new(matrix.layout, part.rows, matrix.cols),
         rows: part.rows,
-        cols: matrix.cols,
         row_start: part.row_start,
         x_quads: 0,
         out_stride: args.out_stride,
@@ -161,7 +160,7 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, tuning: Tuning) -> S
         kernel: &MatVec,
         label: label.to_string(),
         variant,
-        params: bytemuck::bytes_of(&params).to_vec(),
+        params: params::encode(&params),
         bindings,
         grid: common::fold_grid(part.rows.div_ceil(tuning.rows_per_workgroup())),
     }
@@ -182,15 +181,15 @@ impl Kernel for MatVec {
         access
     }
 
-    fn params_bytes(&self) -> usize {
-        size_of::<Params>()
+    fn params_fields(&self) -> Vec<Field> {
+        params::fields::<Params>()
     }
 
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
-        let p: Params = bytemuck::pod_read_unaligned(params);
+        let p: Params = params::decode(params);
         let layout = variant.layout.expect("matvec has a layout");
         let state = StepState::from_words(io[3].words());
-        let cols = p.cols as usize;
+        let cols = p.weights.cols as usize;
         let tokens = if variant.has("LAST_ROW") { state.n_tokens.min(1) } else { state.n_tokens.min(variant.get("M")) };
         for token in 0..tokens {
             let x = if variant.has("MERGE") {
@@ -204,7 +203,7 @@ impl Kernel for MatVec {
                 }
             };
             for r in 0..p.rows {
-                let row = reference::row(layout, io[0].words(), io[1].words(), p.rows, p.cols, r);
+                let row = reference::row(layout, io[0].words(), io[1].words(), p.rows, p.weights.cols, r);
                 let mut y = reference::dot(&row, &x);
                 let column = p.row_start + r;
                 if variant.has("BIAS") {
@@ -227,7 +226,7 @@ impl Kernel for MatVec {
 /// The attention output joined from its live splits.
 fn merge(variant: &Variant, p: &Params, state: &StepState, partials: &[f32], stats: &[f32]) -> Vec<f64> {
     let (heads, dim) = (variant.get("N_HEADS") as usize, variant.get("HEAD_DIM") as usize);
-    let (active, _) = super::attention_decode::active_splits((state.position + 1).min(p.window), p.n_splits);
+    let active = super::attention_decode::active_splits(state.row, p.window, p.n_splits);
     let stat = |s: usize, h: usize, i: usize| f64::from(stats[(s * heads + h) * 2 + i]);
     let mut x = vec![0.0; heads * dim];
     for h in 0..heads {

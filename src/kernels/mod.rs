@@ -7,6 +7,7 @@
 //! No buffer may be bound both for reading and for writing in one step (WebGPU forbids it).
 
 use crate::weights::Layout;
+use params::Field;
 
 pub mod attention_decode;
 pub mod attention_prefill;
@@ -18,6 +19,7 @@ pub mod gate_up;
 pub mod glu;
 pub mod matmul;
 pub mod matvec;
+pub mod params;
 pub mod qkv;
 pub mod reference;
 pub mod rms_norm;
@@ -200,7 +202,7 @@ pub struct Step {
     pub label: String,
     /// Which text.
     pub variant: Variant,
-    /// The bytes of the kernel's `Params` (a `repr(C)` Pod, size a multiple of 16).
+    /// The bytes of the kernel's `Params`, padded to a multiple of 16 ([`params::encode`]).
     pub params: Vec<u8>,
     /// Bindings 1.. of the shader.
     pub bindings: Vec<Bind>,
@@ -247,8 +249,12 @@ pub trait Kernel: Sync {
     fn stem(&self) -> &'static str;
     /// How bindings 1.. are used by `variant`.
     fn access(&self, variant: &Variant) -> Vec<Access>;
-    /// Size of `Params` in bytes; the test compares it with naga's size of `struct Params`.
-    fn params_bytes(&self) -> usize;
+    /// The fields of `Params`; a test compares them with the members of the shader's `struct Params`.
+    fn params_fields(&self) -> Vec<Field>;
+    /// Bytes of `Step::params`.
+    fn params_bytes(&self) -> usize {
+        params::padded_bytes(&self.params_fields())
+    }
     /// The same function in f64, naive, from the same Params and the same bytes.
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]);
     /// Test cases for these capabilities: the shape table (tiny, unaligned, real) x layouts x options, seeded spiky
@@ -384,18 +390,21 @@ impl Activation {
     }
 }
 
-/// The step state: one storage buffer of 8 words that kernels read and `sample` advances.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct StepState {
-    /// Position of the first token of this step = tokens already in the KV cache.
-    pub position: u32,
-    /// Tokens in this step: 1 in decode, up to the plan's bucket in prefill.
-    pub n_tokens: u32,
-    /// Tokens drawn so far in this reply: counter of the random generator.
-    pub draws: u32,
-    /// Reserved, zero.
-    pub reserved: [u32; 5],
+params::params! {
+    /// The step state: one storage buffer of 8 words that kernels read and `sample` advances.
+    #[derive(Eq, Default)]
+    pub struct StepState {
+        /// Index of the rope angle of the first token of this step.
+        pub position: u32,
+        /// Tokens in this step: 1 in decode, up to the plan's bucket in prefill.
+        pub n_tokens: u32,
+        /// Tokens drawn so far in this reply: counter of the random generator.
+        pub draws: u32,
+        /// KV row of the first token where nothing was removed; KV head h of a layer has it in row `row - gone[h]`.
+        pub row: u32,
+        /// Reserved, zero.
+        pub reserved: [u32; 4],
+    }
 }
 
 impl StepState {

@@ -1,7 +1,10 @@
-//! One decode token: RMSNorm + stacked q, k, v projection + bias + rope + write of k and v into the cache.
+//! One decode token: RMSNorm + stacked q, k, v projection + bias (+ RMSNorm of each head of q and k) + rope + write of k
+//! and v into the cache.
 
 use super::common::{self, Teams, Tuning, WeightParams};
-use super::fixture::{Fixture, Rng, pack_f16};
+use super::fixture::{Fixture, Rng};
+use super::params::{self, Field, params};
+use super::reference::store_cache;
 use super::{Access, Case, Kernel, OutputKind, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, KvType, Matrix, Step};
 use crate::weights::Layout;
@@ -25,14 +28,19 @@ pub struct Args<'a> {
     pub x: Bind,
     /// f32 [d_model]
     pub norm_weight: Bind,
-    /// rms_norm_eps
+    /// rms_norm_eps, also of `qk_norm`.
     pub eps: f32,
     /// f32 [matrix.rows], or None; at most [`MAX_BIAS_ROWS`] rows (a uniform binding, as `state` is).
     pub bias: Option<Bind>,
+    /// f32 [2*head_dim]: weights of the RMSNorm of each head of q, then of k; None without one. See [`fuses`].
+    pub qk_norm: Option<Bind>,
     /// f32 [capacity, n_rot/2, 2]: cos, sin.
     pub rope: Bind,
-    /// `StepState`: position = row of `rope` and of the caches.
+    /// `StepState`: position = row of `rope`.
     pub state: Bind,
+    /// u32 [KV heads], padded to a multiple of 4: rows of each KV head that are no longer there (merged or evicted).
+    /// k and v of head h go to row `state.row - gone[h]`.
+    pub gone: Bind,
     /// f32 [q_heads*head_dim]; the three outputs are distinct buffers even where one of them gets no rows.
     pub q_out: Bind,
     /// [capacity, k_heads*head_dim] of `kv_type`
@@ -43,20 +51,52 @@ pub struct Args<'a> {
     pub kv_type: KvType,
 }
 
-/// As in the shader.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    weights: WeightParams,
-    cols: u32,
-    q_heads: u32,
-    k_heads: u32,
-    v_heads: u32,
-    eps: f32,
+params! {
+    /// As in the shader.
+    struct Params {
+        weights: WeightParams,
+        q_heads: u32,
+        k_heads: u32,
+        v_heads: u32,
+        eps: f32,
+    }
 }
 
 /// The most rows with a bias: 64 KiB of uniform binding.
 pub const MAX_BIAS_ROWS: u32 = 16_384;
+
+/// Most threads of a workgroup.
+const MAX_THREADS: u32 = 256;
+/// Fewest threads that share rows.
+const MIN_LANES: u32 = 8;
+
+/// Teams that own one head together, for qk-norm: (teams, 8 rows per team).
+fn head_teams(head_dim: u32) -> (u32, bool) {
+    let rows8 = head_dim.is_multiple_of(8);
+    (head_dim / if rows8 { 8 } else { 4 }, rows8)
+}
+
+/// Whether this kernel can do a layer; where it cannot, matvec and rope_kv do. `bias_rows`: rows of the matrix, if it has
+/// a bias.
+pub fn fuses(head_dim: u32, n_rot: u32, bias_rows: Option<u32>, qk_norm: bool) -> bool {
+    let shape = head_dim.is_multiple_of(4) && n_rot.is_multiple_of(2) && n_rot <= head_dim;
+    // With qk-norm a workgroup owns a whole head, without rows that are computed twice (see the shader).
+    let norm = !qk_norm || (n_rot.is_multiple_of(4) && head_teams(head_dim).0 * MIN_LANES <= MAX_THREADS);
+    shape && norm && bias_rows.is_none_or(|rows| rows <= MAX_BIAS_ROWS)
+}
+
+/// The work distribution for a step.
+pub fn select(args: &Args<'_>) -> Tuning {
+    let chunks = args.matrix.layout.row_code_words(args.matrix.cols) / 4;
+    let tuning = Tuning::select(chunks, fours(args) * 4, common::ENOUGH_ROWS_NORM);
+    if args.qk_norm.is_none() {
+        return tuning;
+    }
+    let (groups, rows8) = head_teams(args.head_dim);
+    let most = MAX_THREADS / groups;
+    let lanes = tuning.teams.lanes.min(1 << most.ilog2());
+    Tuning { teams: Teams { lanes, groups }, rows8 }
+}
 
 /// Fours of rows to compute, over all heads; where halves of rotary pairs share no words, of each four two are stored.
 fn fours(args: &Args<'_>) -> u32 {
@@ -66,8 +106,12 @@ fn fours(args: &Args<'_>) -> u32 {
 
 /// Builds the step.
 pub fn step(caps: &Caps, label: &str, args: &Args<'_>) -> Step {
-    let chunks = args.matrix.layout.row_code_words(args.matrix.cols) / 4;
-    step_with(caps, label, args, Tuning::select(chunks, fours(args) * 4, common::ENOUGH_ROWS_NORM))
+    step_with(caps, label, args, select(args))
+}
+
+/// Quads of `gone`.
+fn gone_quads(k_heads: u32, v_heads: u32) -> u32 {
+    k_heads.max(v_heads).max(1).div_ceil(4)
 }
 
 /// Builds the step with a given work distribution (tests, tuning).
@@ -75,15 +119,22 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, tuning: Tuning) -> S
     let matrix = args.matrix;
     let heads = args.q_heads + args.k_heads + args.v_heads;
     assert!(
-        args.head_dim.is_multiple_of(4) && args.n_rot.is_multiple_of(2) && args.n_rot <= args.head_dim,
-        "{label}: qkv needs head_dim {} in fours and n_rot {} even and no larger",
+        fuses(args.head_dim, args.n_rot, args.bias.map(|_| matrix.rows), args.qk_norm.is_some()),
+        "{label}: qkv cannot do {} rows, head_dim {}, n_rot {}, with a bias: {}, with qk_norm: {}",
+        matrix.rows,
         args.head_dim,
-        args.n_rot
+        args.n_rot,
+        args.bias.is_some(),
+        args.qk_norm.is_some()
     );
-    assert!(args.bias.is_none() || matrix.rows <= MAX_BIAS_ROWS, "{label}: {} rows with a bias", matrix.rows);
+    assert!(
+        args.qk_norm.is_none() || tuning.rows_per_workgroup() == args.head_dim,
+        "{label}: with qk_norm a workgroup owns a head of {}, not {} rows",
+        args.head_dim,
+        tuning.rows_per_workgroup()
+    );
     let params = Params {
         weights: WeightParams::new(matrix.layout, matrix.rows, matrix.cols),
-        cols: matrix.cols,
         q_heads: args.q_heads,
         k_heads: args.k_heads,
         v_heads: args.v_heads,
@@ -92,9 +143,11 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, tuning: Tuning) -> S
     let variant = common::variant("qkv", caps, matrix.layout)
         .flag("NORM", true)
         .flag("BIAS", args.bias.is_some())
+        .flag("QK_NORM", args.qk_norm.is_some())
         .flag("ODD_HALF", args.n_rot % 4 == 2)
         .flag("KV_F32", args.kv_type == KvType::F32);
     let mut variant = tuning.define(variant).constant("HEAD_DIM", args.head_dim).constant("N_ROT", args.n_rot);
+    variant = variant.constant("GONE_QUADS", gone_quads(args.k_heads, args.v_heads));
     if args.bias.is_some() {
         variant = variant.constant("BIAS_QUADS", heads * args.head_dim / 4);
     }
@@ -109,13 +162,15 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, tuning: Tuning) -> S
         args.q_out,
         args.k_cache,
         args.v_cache,
+        args.gone,
     ];
     bindings.extend(args.bias);
+    bindings.extend(args.qk_norm);
     Step {
         kernel: &Qkv,
         label: label.to_string(),
         variant,
-        params: bytemuck::bytes_of(&params).to_vec(),
+        params: params::encode(&params),
         bindings,
         grid: common::fold_grid((fours(args) * 4).div_ceil(tuning.rows_per_workgroup())),
     }
@@ -131,35 +186,38 @@ impl Kernel for Qkv {
 
     fn access(&self, variant: &Variant) -> Vec<Access> {
         use Access::{Read, ReadWrite, Uniform};
-        let mut access = vec![Read, Read, Read, Read, Read, Uniform, ReadWrite, ReadWrite, ReadWrite];
-        if variant.has("BIAS") {
-            access.push(Uniform);
-        }
+        let mut access = vec![Read, Read, Read, Read, Read, Uniform, ReadWrite, ReadWrite, ReadWrite, Uniform];
+        access.extend(["BIAS", "QK_NORM"].iter().filter(|flag| variant.has(flag)).map(|_| Uniform));
         access
     }
 
-    fn params_bytes(&self) -> usize {
-        size_of::<Params>()
+    fn params_fields(&self) -> Vec<Field> {
+        params::fields::<Params>()
     }
 
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
-        let p: Params = bytemuck::pod_read_unaligned(params);
+        let p: Params = params::decode(params);
         let layout = variant.layout.expect("qkv has a layout");
         let (dim, half) = (variant.get("HEAD_DIM") as usize, variant.get("N_ROT") as usize / 2);
-        let position = StepState::from_words(io[5].words()).position as usize;
-        let cols = p.cols as usize;
+        let StepState { position, row, .. } = StepState::from_words(io[5].words());
+        let position = position as usize;
+        let cols = p.weights.cols as usize;
         let n = reference::rms_norm(&io[2].f32s()[..cols], &io[3].f32s()[..cols], p.eps);
         let rows = (p.q_heads + p.k_heads + p.v_heads) * dim as u32;
         let mut y: Vec<f64> = (0..rows)
-            .map(|r| reference::dot(&reference::row(layout, io[0].words(), io[1].words(), rows, p.cols, r), &n))
+            .map(|r| reference::dot(&reference::row(layout, io[0].words(), io[1].words(), rows, p.weights.cols, r), &n))
             .collect();
         if variant.has("BIAS") {
-            for (y, bias) in y.iter_mut().zip(io[9].f32s()) {
+            for (y, bias) in y.iter_mut().zip(io[10].f32s()) {
                 *y += f64::from(*bias);
             }
         }
         let (q_cols, k_cols) = (p.q_heads as usize * dim, p.k_heads as usize * dim);
-        for head in y[..q_cols + k_cols].chunks_exact_mut(dim) {
+        for (h, head) in y[..q_cols + k_cols].chunks_exact_mut(dim).enumerate() {
+            if variant.has("QK_NORM") {
+                let weights = &io.last().expect("qk_norm").f32s()[if h < p.q_heads as usize { 0 } else { dim }..];
+                reference::normalise(head, &weights[..dim], p.eps);
+            }
             for i in 0..half {
                 let turn = &io[4].f32s()[2 * (position * half + i)..];
                 let (cos, sin) = (f64::from(turn[0]), f64::from(turn[1]));
@@ -174,15 +232,9 @@ impl Kernel for Qkv {
             *out = *value as f32;
         }
         for (slot, values) in [(7, k), (8, v)] {
-            let start = position * values.len();
-            if variant.has("KV_F32") {
-                for (out, value) in io[slot].f32s_mut()[start..].iter_mut().zip(values) {
-                    *out = *value as f32;
-                }
-            } else {
-                for (out, pair) in io[slot].words_mut()[start / 2..].iter_mut().zip(values.chunks_exact(2)) {
-                    *out = pack_f16(pair[0], pair[1]);
-                }
+            for (h, head) in values.chunks_exact(dim).enumerate() {
+                let row = (row - io[9].words()[h]) as usize;
+                store_cache(&mut io[slot], variant, row * values.len() + h * dim, head);
             }
         }
     }
@@ -221,6 +273,18 @@ impl Kernel for Qkv {
             cases.push(Shape { heads: [2, 1, 2], head_dim: 12, bias: true, ..shape }.case(caps));
             cases.push(Shape { n_rot: 6, ..shape }.case(caps));
         }
+        // Norms of the heads: teams of 4 and of 8 rows, partial rotation, no v, the longest heads, a bias.
+        let normed = Shape { qk_norm: true, layout: Layout::Ga8Sym, cols: 320, ..base };
+        for (heads, head_dim, n_rot, bias, kv_type) in [
+            ([3, 2, 2], 8, 8, false, KvType::F16),
+            ([2, 1, 1], 12, 8, true, KvType::F32),
+            ([2, 1, 1], 80, 32, false, KvType::F32),
+            ([2, 6, 0], 64, 64, true, KvType::F16),
+            ([2, 1, 1], 128, 128, false, KvType::F16),
+            ([1, 1, 1], 256, 0, false, KvType::F32),
+        ] {
+            cases.push(Shape { heads, head_dim, n_rot, bias, kv_type, ..normed }.case(caps));
+        }
         cases
     }
 }
@@ -239,6 +303,7 @@ struct Shape {
     head_dim: u32,
     n_rot: u32,
     bias: bool,
+    qk_norm: bool,
     kv_type: KvType,
     tuning: Option<Tuning>,
 }
@@ -252,6 +317,7 @@ impl Default for Shape {
             head_dim: 8,
             n_rot: 8,
             bias: false,
+            qk_norm: false,
             kv_type: KvType::F16,
             tuning: None,
         }
@@ -260,7 +326,7 @@ impl Default for Shape {
 
 impl Shape {
     fn case(self, caps: &Caps) -> Case {
-        let (position, capacity) = (5, 7);
+        let (position, row, capacity) = (5, 6, 7);
         let mut f = Fixture::default();
         let mut rng = Rng::new(2);
         let rows = self.heads.iter().sum::<u32>() * self.head_dim;
@@ -285,8 +351,10 @@ impl Shape {
             norm_weight: f.f32s(&rng.spiky(self.cols as usize)),
             eps: 1e-5,
             bias: self.bias.then(|| f.f32s(&biases)),
+            qk_norm: self.qk_norm.then(|| f.f32s(&rng.spiky(2 * self.head_dim as usize))),
             rope: f.f32s(&turns),
-            state: f.state(position, 1),
+            state: f.state_at(position, row, 1),
+            gone: f.gone(row, self.heads[1].max(self.heads[2]).max(1)),
             q_out: f.output((self.heads[0] * self.head_dim) as usize),
             k_cache: f.output(cache_words(self.heads[1])),
             v_cache: f.output(cache_words(self.heads[2])),

@@ -1,6 +1,7 @@
 //! Element-by-element decoding of the device layouts, for references: written from the module docs of `weights` and
 //! sharing nothing with the shaders or with `transcode`.
 
+use super::{Slot, Variant};
 use crate::weights::{Layout, units};
 use half::{bf16, f16};
 
@@ -61,6 +62,28 @@ pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f64> {
     let mean = x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / x.len() as f64;
     let inverse = 1.0 / (mean + f64::from(eps)).sqrt();
     x.iter().zip(weight).map(|(v, w)| f64::from(*v) * inverse * f64::from(*w)).collect()
+}
+
+/// RMSNorm of `x` in place, times `weight`.
+pub fn normalise(x: &mut [f64], weight: &[f32], eps: f32) {
+    let mean = x.iter().map(|v| v * v).sum::<f64>() / x.len() as f64;
+    let inverse = 1.0 / (mean + f64::from(eps)).sqrt();
+    x.iter_mut().zip(weight).for_each(|(v, w)| *v *= inverse * f64::from(*w));
+}
+
+/// Stores `values` at element `start` (even, as their number is) of a KV cache; `KV_F32` says of what type it is.
+pub fn store_cache(cache: &mut Slot<'_>, variant: &Variant, start: usize, values: &[f64]) {
+    if variant.has("KV_F32") {
+        for (out, value) in cache.f32s_mut()[start..].iter_mut().zip(values) {
+            *out = *value as f32;
+        }
+        return;
+    }
+    // Beyond the range of f16 the largest of its sign.
+    let bits = |x: f64| u32::from(f16::from_f64(x.clamp(-65504.0, 65504.0)).to_bits());
+    for (out, pair) in cache.words_mut()[start / 2..].iter_mut().zip(values.chunks_exact(2)) {
+        *out = bits(pair[0]) | bits(pair[1]) << 16;
+    }
 }
 
 /// A slice as f64.

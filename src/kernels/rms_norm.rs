@@ -1,56 +1,68 @@
-//! out[t] = x[t] * rsqrt(mean(x[t]^2) + eps) * weight, for t < state.n_tokens (prefill).
+//! out[t] (+)= x[t] * rsqrt(mean(x[t]^2) + eps) * weight, for t < state.n_tokens: norms before a mixer or FFN in prefill,
+//! and those after one, which are added to the residual.
 
 use super::fixture::{Fixture, Rng};
+use super::params::{self, Field, params};
 use super::{Access, Bind, Caps, Case, Kernel, OutputKind, Slot, Step, StepState, Variant};
 
 /// What to do.
 pub struct Args {
-    /// f32 [n_tokens, stride]
+    /// f32 [n_tokens, x_stride]
     pub x: Bind,
+    /// Row stride of x in elements, a multiple of 4.
+    pub x_stride: u32,
     /// f32 [d_model]
     pub weight: Bind,
-    /// f32 [n_tokens, stride]
+    /// f32 [n_tokens, out_stride]; another buffer than x.
     pub out: Bind,
+    /// Row stride of out in elements, a multiple of 4.
+    pub out_stride: u32,
+    /// Add to the old contents of `out` (residual) instead of overwriting them.
+    pub accumulate: bool,
     /// `StepState`
     pub state: Bind,
     /// Columns, a multiple of 4.
     pub d_model: u32,
-    /// Row stride of x and out in elements, a multiple of 4.
-    pub stride: u32,
     /// rms_norm_eps
     pub eps: f32,
     /// Bucket.
     pub n_tokens: u32,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    columns4: u32,
-    stride4: u32,
-    eps: f32,
-    inv_columns: f32,
+params! {
+    /// As in the shader.
+    struct Params {
+        columns4: u32,
+        x_stride4: u32,
+        out_stride4: u32,
+        eps: f32,
+        inv_columns: f32,
+    }
 }
 
 /// Builds the step. One small workgroup per token: a wide one spends its time in barriers.
 pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
     assert!(
-        args.d_model.is_multiple_of(4) && args.stride.is_multiple_of(4),
-        "rms_norm needs d_model {} and stride {} in fours",
+        [args.d_model, args.x_stride, args.out_stride].iter().all(|n| n.is_multiple_of(4)),
+        "{label}: rms_norm needs d_model {}, x_stride {} and out_stride {} in fours",
         args.d_model,
-        args.stride
+        args.x_stride,
+        args.out_stride
     );
     let params = Params {
         columns4: args.d_model / 4,
-        stride4: args.stride / 4,
+        x_stride4: args.x_stride / 4,
+        out_stride4: args.out_stride / 4,
         eps: args.eps,
         inv_columns: 1.0 / args.d_model as f32,
     };
     Step {
         kernel: &RmsNorm,
         label: label.to_string(),
-        variant: Variant::new("rms_norm", &Caps { f16: false, ..*caps }).constant("WG", 128),
-        params: bytemuck::bytes_of(&params).to_vec(),
+        variant: Variant::new("rms_norm", &Caps { f16: false, ..*caps })
+            .flag("ACCUMULATE", args.accumulate)
+            .constant("WG", 128),
+        params: params::encode(&params),
         bindings: vec![args.x, args.weight, args.state, args.out],
         grid: [args.n_tokens, 1, 1],
     }
@@ -66,43 +78,56 @@ impl Kernel for RmsNorm {
     fn access(&self, _variant: &Variant) -> Vec<Access> {
         vec![Access::Read, Access::Read, Access::Read, Access::ReadWrite]
     }
-    fn params_bytes(&self) -> usize {
-        size_of::<Params>()
+    fn params_fields(&self) -> Vec<Field> {
+        params::fields::<Params>()
     }
-    fn reference(&self, _variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
-        let p: Params = bytemuck::pod_read_unaligned(params);
+    fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
+        let p: Params = params::decode(params);
         let [x, weight, state, out] = io else { panic!("rms_norm has 4 bindings") };
-        let (d_model, stride) = (4 * p.columns4 as usize, 4 * p.stride4 as usize);
+        let [d_model, x_stride, out_stride] = [p.columns4, p.x_stride4, p.out_stride4].map(|n| 4 * n as usize);
         for t in 0..StepState::from_words(state.words()).n_tokens as usize {
-            let row = &x.f32s()[t * stride..][..d_model];
+            let row = &x.f32s()[t * x_stride..][..d_model];
             let mean = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>() / d_model as f64;
             let gain = 1.0 / (mean + f64::from(p.eps)).sqrt();
             for (c, &v) in row.iter().enumerate() {
-                out.f32s_mut()[t * stride + c] = (f64::from(v) * gain * f64::from(weight.f32s()[c])) as f32;
+                let out = &mut out.f32s_mut()[t * out_stride + c];
+                let old = if variant.has("ACCUMULATE") { f64::from(*out) } else { 0.0 };
+                *out = (old + f64::from(v) * gain * f64::from(weight.f32s()[c])) as f32;
             }
         }
     }
     fn cases(&self, caps: &Caps) -> Vec<Case> {
-        // d_model, stride, tokens, bucket
-        let shapes = [(4, 4, 1, 1), (100, 104, 3, 4), (128, 128, 2, 2), (576, 576, 5, 8), (2048, 2080, 2, 2)];
+        // d_model, x_stride, out_stride, tokens, bucket, accumulate
+        let shapes = [
+            (4, 4, 4, 1, 1, false),
+            (100, 104, 108, 3, 4, true),
+            (128, 128, 128, 2, 2, false),
+            (576, 576, 640, 5, 8, false),
+            (640, 672, 640, 5, 8, true),
+            (2048, 2080, 2048, 2, 2, false),
+        ];
         shapes
-            .map(|(d_model, stride, tokens, bucket)| {
+            .map(|(d_model, x_stride, out_stride, tokens, bucket, accumulate)| {
                 let mut f = Fixture::default();
                 let mut rng = Rng::new(u64::from(d_model));
-                let mut x = rng.spiky((bucket * stride) as usize);
+                let mut x = rng.spiky((bucket * x_stride) as usize);
                 x[..d_model as usize].fill(1e-4); // eps matters in the first row
+                let n_out = (bucket * out_stride) as usize;
                 let args = Args {
                     x: f.f32s(&x),
+                    x_stride,
                     weight: f.f32s(&rng.spiky(d_model as usize)),
-                    out: f.output((bucket * stride) as usize),
+                    out: if accumulate { f.f32s_with_margin(&rng.spiky(n_out)) } else { f.output(n_out) },
+                    out_stride,
+                    accumulate,
                     state: f.state(7, tokens),
                     d_model,
-                    stride,
                     eps: 1e-5,
                     n_tokens: bucket,
                 };
-                // f32 throughout; inverseSqrt is good to 2 ULP
-                f.case(step(caps, "rms_norm", &args), OutputKind::F32, 1e-7, 4e-6)
+                // f32 throughout; inverseSqrt is good to 2 ULP; a sum with old values of up to 60 may cancel
+                let atol = if accumulate { 1e-5 } else { 1e-7 };
+                f.case(step(caps, "rms_norm", &args), OutputKind::F32, atol, 4e-6)
             })
             .into()
     }

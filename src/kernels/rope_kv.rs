@@ -1,7 +1,9 @@
-//! Prefill: rotates q in place and writes rotated k and plain v into the cache.
+//! Rotates q in place and writes rotated k and plain v into the cache; before that normalises each head of q and k, where
+//! the model does.
 
-use super::fixture::{Fixture, Rng, pack_f16};
-use super::{Access, Bind, Caps, Case, Kernel, KvType, OutputKind, Slot, Step, StepState, Variant};
+use super::fixture::{Fixture, Rng};
+use super::params::{self, Field, params};
+use super::{Access, Bind, Caps, Case, Kernel, KvType, OutputKind, Slot, Step, StepState, Variant, reference};
 
 /// What to do.
 pub struct Args {
@@ -11,9 +13,15 @@ pub struct Args {
     pub stride: u32,
     /// f32 [capacity, n_rot/2, 2]: cos, sin.
     pub rope: Bind,
+    /// f32 [2*head_dim]: weights of the RMSNorm of each head of q, then of k; None without one.
+    pub qk_norm: Option<Bind>,
+    /// rms_norm_eps, of `qk_norm`.
+    pub eps: f32,
     /// `StepState`
     pub state: Bind,
-    /// [capacity, n_kv_heads*head_dim] of `kv_type`; token t goes to row position + t.
+    /// u32 [n_kv_heads]: rows of each KV head that are no longer there (merged or evicted).
+    pub gone: Bind,
+    /// [capacity, n_kv_heads*head_dim] of `kv_type`; token t of KV head h goes to row `state.row + t - gone[h]`.
     pub k_cache: Bind,
     /// As `k_cache`.
     pub v_cache: Bind,
@@ -31,16 +39,15 @@ pub struct Args {
     pub n_tokens: u32,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    stride: u32,
-    q_pairs: u32,
-    kv_pairs: u32,
-    n_heads: u32,
+params! {
+    /// As in the shader.
+    struct Params {
+        stride: u32,
+        n_heads: u32,
+        n_kv_heads: u32,
+        eps: f32,
+    }
 }
-
-const WG: u32 = 128;
 
 /// Builds the step: the same on every tier.
 pub fn step(_caps: &Caps, label: &str, args: &Args) -> Step {
@@ -50,23 +57,21 @@ pub fn step(_caps: &Caps, label: &str, args: &Args) -> Step {
         args.head_dim,
         args.n_rot
     );
-    let params = Params {
-        stride: args.stride,
-        q_pairs: args.n_heads * args.n_rot / 2,
-        kv_pairs: args.n_kv_heads * args.head_dim / 2,
-        n_heads: args.n_heads,
-    };
+    let params = Params { stride: args.stride, n_heads: args.n_heads, n_kv_heads: args.n_kv_heads, eps: args.eps };
+    let mut bindings = vec![args.qkv, args.rope, args.state, args.gone, args.k_cache, args.v_cache];
+    bindings.extend(args.qk_norm);
     Step {
         kernel: &RopeKv,
         label: label.to_string(),
         variant: Variant::new("rope_kv", &Caps::BASE)
             .flag("KV_F32", args.kv_type == KvType::F32)
-            .constant("WG", WG)
+            .flag("QK_NORM", args.qk_norm.is_some())
+            .constant("WG", (args.head_dim / 2).next_power_of_two().clamp(32, 128))
             .constant("HEAD_DIM", args.head_dim)
             .constant("N_ROT", args.n_rot),
-        params: bytemuck::bytes_of(&params).to_vec(),
-        bindings: vec![args.qkv, args.rope, args.state, args.k_cache, args.v_cache],
-        grid: [(params.q_pairs + 2 * params.kv_pairs).div_ceil(WG), args.n_tokens, 1],
+        params: params::encode(&params),
+        bindings,
+        grid: [args.n_heads + 2 * args.n_kv_heads, args.n_tokens, 1],
     }
 }
 
@@ -77,23 +82,32 @@ impl Kernel for RopeKv {
     fn stem(&self) -> &'static str {
         "rope_kv"
     }
-    fn access(&self, _variant: &Variant) -> Vec<Access> {
-        vec![Access::ReadWrite, Access::Read, Access::Read, Access::ReadWrite, Access::ReadWrite]
+    fn access(&self, variant: &Variant) -> Vec<Access> {
+        use Access::{Read, ReadWrite};
+        let mut access = vec![ReadWrite, Read, Read, Read, ReadWrite, ReadWrite];
+        access.extend(variant.has("QK_NORM").then_some(Read));
+        access
     }
-    fn params_bytes(&self) -> usize {
-        size_of::<Params>()
+    fn params_fields(&self) -> Vec<Field> {
+        params::fields::<Params>()
     }
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
-        let p: Params = bytemuck::pod_read_unaligned(params);
-        let [qkv, rope, state, k_cache, v_cache] = io else { panic!("rope_kv has 5 bindings") };
+        let p: Params = params::decode(params);
+        let [qkv, rope, state, gone, k_cache, v_cache, qk_norm @ ..] = io else {
+            panic!("rope_kv has 6 bindings or 7")
+        };
         let (head_dim, n_rot) = (variant.get("HEAD_DIM") as usize, variant.get("N_ROT") as usize);
-        let (q_cols, kv_cols) = (p.n_heads as usize * head_dim, 2 * p.kv_pairs as usize);
+        let [q_cols, kv_cols] = [p.n_heads, p.n_kv_heads].map(|n| n as usize * head_dim);
         let state = StepState::from_words(state.words());
         for t in 0..state.n_tokens as usize {
             let position = state.position as usize + t;
             let row = &mut qkv.f32s_mut()[t * p.stride as usize..][..q_cols + 2 * kv_cols];
             let mut turned: Vec<f64> = row.iter().map(|&x| x.into()).collect();
-            for head in turned[..q_cols + kv_cols].chunks_exact_mut(head_dim) {
+            for (h, head) in turned[..q_cols + kv_cols].chunks_exact_mut(head_dim).enumerate() {
+                if let [weights] = qk_norm {
+                    let first = if h < p.n_heads as usize { 0 } else { head_dim };
+                    reference::normalise(head, &weights.f32s()[first..][..head_dim], p.eps);
+                }
                 for i in 0..n_rot / 2 {
                     let at = 2 * (position * n_rot / 2 + i);
                     let (cos, sin) = (f64::from(rope.f32s()[at]), f64::from(rope.f32s()[at + 1]));
@@ -107,14 +121,9 @@ impl Kernel for RopeKv {
             }
             let (k, v) = turned[q_cols..].split_at(kv_cols);
             for (cache, values) in [(&mut *k_cache, k), (&mut *v_cache, v)] {
-                if variant.has("KV_F32") {
-                    for (i, &x) in values.iter().enumerate() {
-                        cache.f32s_mut()[position * kv_cols + i] = x as f32;
-                    }
-                } else {
-                    for (i, x) in values.chunks_exact(2).enumerate() {
-                        cache.words_mut()[position * kv_cols / 2 + i] = pack_f16(x[0], x[1]);
-                    }
+                for (h, head) in values.chunks_exact(head_dim).enumerate() {
+                    let row = state.row as usize + t - gone.words()[h] as usize;
+                    reference::store_cache(cache, variant, row * kv_cols + h * head_dim, head);
                 }
             }
         }
@@ -130,11 +139,12 @@ impl Kernel for RopeKv {
             (2, 1, 256, 256, 300, 2, 2),
         ];
         let mut cases = Vec::new();
-        for kv_type in [KvType::F16, KvType::F32] {
+        for (kv_type, qk_norm) in [(KvType::F16, false), (KvType::F32, false), (KvType::F16, true), (KvType::F32, true)]
+        {
             for (n_heads, n_kv_heads, head_dim, n_rot, position, tokens, bucket) in shapes {
                 let mut f = Fixture::default();
                 let mut rng = Rng::new(u64::from(head_dim));
-                let capacity = position + tokens;
+                let (row, capacity) = (position + 3, position + 3 + tokens);
                 let stride = (n_heads + 2 * n_kv_heads) * head_dim + 4;
                 let turns = (0..capacity * n_rot / 2).flat_map(|i| {
                     let angle = f64::from(i) * 0.37;
@@ -149,7 +159,10 @@ impl Kernel for RopeKv {
                     qkv: f.f32s_with_margin(&x),
                     stride,
                     rope: f.f32s(&turns),
-                    state: f.state(position, tokens),
+                    qk_norm: qk_norm.then(|| f.f32s(&rng.spiky(2 * head_dim as usize))),
+                    eps: 1e-5,
+                    state: f.state_at(position, row, tokens),
+                    gone: f.gone(row, n_kv_heads),
                     k_cache: f.output(cache_words),
                     v_cache: f.output(cache_words),
                     kv_type,

@@ -6,10 +6,11 @@
 //! logit, lowest id on ties.
 
 use super::fixture::{Fixture, Rng, SENTINEL};
+use super::params::{self, Field, params};
 use super::sample_reduce::{CHUNK, MAX_VOCAB, Sampling, logits_of, penalise, reduced};
 use super::{Access, Bind, Caps, Case, Kernel, OutputKind, Slot, Step, StepState, Variant};
 
-/// What to do. Afterwards: ids[0] = ring[draws % ring_len] = token, seen[token] = 1, state.position += state.n_tokens,
+/// What to do. Afterwards: ids[0] = ring[draws % ring_len] = token, seen[token] = 1, state.position and state.row += state.n_tokens,
 /// state.n_tokens = 1, state.draws += 1.
 pub struct Args {
     /// f32 [vocab_size], penalised.
@@ -32,13 +33,13 @@ pub struct Args {
     pub ring_len: u32,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    vocab_size: u32,
-    n_chunks: u32,
-    ring_len: u32,
-    pad: u32,
+params! {
+    /// As in the shader.
+    struct Params {
+        vocab_size: u32,
+        n_chunks: u32,
+        ring_len: u32,
+    }
 }
 
 /// Builds the step. One text for all tiers: workgroup atomics need nothing.
@@ -50,12 +51,12 @@ pub fn step(_caps: &Caps, label: &str, args: &Args) -> Step {
         args.ring_len
     );
     let n_chunks = args.vocab_size.div_ceil(CHUNK);
-    let params = Params { vocab_size: args.vocab_size, n_chunks, ring_len: args.ring_len, pad: 0 };
+    let params = Params { vocab_size: args.vocab_size, n_chunks, ring_len: args.ring_len };
     Step {
         kernel: &Sample,
         label: label.to_string(),
         variant: Variant::new("sample", &Caps::BASE).constant("WG", 256),
-        params: bytemuck::bytes_of(&params).to_vec(),
+        params: params::encode(&params),
         bindings: vec![args.logits, args.chunks, args.sampling, args.state, args.ids, args.seen, args.ring],
         grid: [1, 1, 1],
     }
@@ -143,19 +144,19 @@ impl Kernel for Sample {
         use Access::{Read, ReadWrite};
         vec![Read, Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite]
     }
-    fn params_bytes(&self) -> usize {
-        size_of::<Params>()
+    fn params_fields(&self) -> Vec<Field> {
+        params::fields::<Params>()
     }
     fn reference(&self, _variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
-        let p: Params = bytemuck::pod_read_unaligned(params);
+        let p: Params = params::decode(params);
         let [logits, _chunks, sampling, state, ids, seen, ring] = io else { panic!("sample has 7 bindings") };
-        let StepState { position, n_tokens, draws, .. } = StepState::from_words(state.words());
+        let StepState { position, n_tokens, draws, row, .. } = StepState::from_words(state.words());
         let logits = &logits.f32s()[..p.vocab_size as usize];
         let token = decide(logits, &Sampling::from_words(sampling.words()), draws).token;
         ids.words_mut()[0] = token;
         seen.words_mut()[token as usize] = 1;
         ring.words_mut()[(draws % p.ring_len) as usize] = token;
-        state.words_mut()[..3].copy_from_slice(&[position + n_tokens, 1, draws + 1]);
+        state.words_mut()[..4].copy_from_slice(&[position + n_tokens, 1, draws + 1, row + n_tokens]);
     }
     fn cases(&self, caps: &Caps) -> Vec<Case> {
         let mut cases = Vec::new();
@@ -217,7 +218,7 @@ fn case(caps: &Caps, shape: &str, vocab: u32, sampling: Sampling) -> Case {
         d.draw_margin > 1e-3
     };
     let draws = (5..200).find(sure).unwrap_or_else(|| panic!("{label}: no draw is clear"));
-    let state = StepState { position: 11, n_tokens: 3, draws, reserved: [SENTINEL; 5] };
+    let state = StepState { position: 11, n_tokens: 3, draws, row: 6, reserved: [SENTINEL; 4] };
     let args = Args {
         logits: f.f32s(&logits),
         vocab_size: vocab,

@@ -2,26 +2,27 @@
 //! (max, its lowest index, sum of exp((l - max) / temperature)).
 
 use super::fixture::{Fixture, Rng};
+use super::params::{self, Field, params};
 use super::{Access, Bind, Caps, Case, Kernel, OutputKind, Slot, Step, Variant};
 
-/// How tokens are drawn: a storage buffer of 8 words, written once per reply.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct Sampling {
-    /// 0 = greedy; otherwise 1e-6 to 1e6.
-    pub temperature: f32,
-    /// Keep the k most likely; 0 = all.
-    pub top_k: u32,
-    /// Keep the most likely until their probabilities reach p; 1 = all.
-    pub top_p: f32,
-    /// Keep those with at least min_p times the largest probability; 0 = all.
-    pub min_p: f32,
-    /// Seen ids: l > 0 ? l / penalty : l * penalty; 1 = off (as in transformers). 0.01 to 3.
-    pub repetition_penalty: f32,
-    /// Seed of the counter-based generator.
-    pub seed: u32,
-    /// Zero.
-    pub reserved: [u32; 2],
+params! {
+    /// How tokens are drawn: a storage buffer of 8 words, written once per reply.
+    pub struct Sampling {
+        /// 0 = greedy; otherwise 1e-6 to 1e6.
+        pub temperature: f32,
+        /// Keep the k most likely; 0 = all.
+        pub top_k: u32,
+        /// Keep the most likely until their probabilities reach p; 1 = all.
+        pub top_p: f32,
+        /// Keep those with at least min_p times the largest probability; 0 = all.
+        pub min_p: f32,
+        /// Seen ids: l > 0 ? l / penalty : l * penalty; 1 = off (as in transformers). 0.01 to 3.
+        pub repetition_penalty: f32,
+        /// Seed of the counter-based generator.
+        pub seed: u32,
+        /// Zero.
+        pub reserved: [u32; 2],
+    }
 }
 
 impl Sampling {
@@ -63,22 +64,22 @@ pub struct Args {
     pub chunks: Bind,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    vocab_size: u32,
-    pad: [u32; 3],
+params! {
+    /// As in the shader.
+    struct Params {
+        vocab_size: u32,
+    }
 }
 
 /// Builds the step.
 pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
     assert!((1..=MAX_VOCAB).contains(&args.vocab_size), "sample_reduce: a vocabulary of {}", args.vocab_size);
-    let params = Params { vocab_size: args.vocab_size, pad: [0; 3] };
+    let params = Params { vocab_size: args.vocab_size };
     Step {
         kernel: &SampleReduce,
         label: label.to_string(),
         variant: Variant::new("sample_reduce", caps).constant("WG", 256).constant("CHUNK", CHUNK),
-        params: bytemuck::bytes_of(&params).to_vec(),
+        params: params::encode(&params),
         bindings: vec![args.logits, args.seen, args.sampling, args.chunks],
         grid: [args.vocab_size.div_ceil(CHUNK), 1, 1],
     }
@@ -120,11 +121,11 @@ impl Kernel for SampleReduce {
     fn access(&self, _variant: &Variant) -> Vec<Access> {
         vec![Access::ReadWrite, Access::Read, Access::Read, Access::ReadWrite]
     }
-    fn params_bytes(&self) -> usize {
-        size_of::<Params>()
+    fn params_fields(&self) -> Vec<Field> {
+        params::fields::<Params>()
     }
     fn reference(&self, _variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
-        let p: Params = bytemuck::pod_read_unaligned(params);
+        let p: Params = params::decode(params);
         let [logits, seen, sampling, chunks] = io else { panic!("sample_reduce has 4 bindings") };
         let sampling = Sampling::from_words(sampling.words());
         let logits = &mut logits.f32s_mut()[..p.vocab_size as usize];
