@@ -34,7 +34,7 @@ pub struct Arch {
     pub windows: Windows,
     /// safetensors hold w of norms that multiply by 1 + w (a GGUF holds 1 + w itself); folded while loading.
     pub norm_plus_one: bool,
-    /// Embedded tokens are multiplied by sqrt(d_model), rounded to the type of the weights.
+    /// Embedded tokens are multiplied by sqrt(d_model).
     pub scaled_embeddings: bool,
     /// Base of the rotary embedding of window layers, when the file names only that of full ones.
     pub window_rope_theta: Option<f64>,

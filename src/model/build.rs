@@ -76,7 +76,8 @@ pub fn build(info: &ArchInfo, tensors: &TensorFile, rope_factors: Option<Vec<f32
     if !(scale.is_finite() && scale > 0.0) {
         return Err(Error::BadFile(format!("the attention scale is {scale}, expected a positive number")));
     }
-    let shapes = Shapes { index: Index::new(tensors), arch, dialect: Dialect::of(tensors), info, d_model, head_dim };
+    let weights = tensors.weights();
+    let shapes = Shapes { index: Index::new(&weights), arch, dialect: Dialect::of(tensors), info, d_model, head_dim };
     let (vocab_size, tied_embeddings) = shapes.embeddings()?;
     let mut ropes = Ropes::new(info, arch, head_dim, context_length, rope_factors);
     let activation = activation(info, arch)?;
@@ -99,7 +100,7 @@ pub fn build(info: &ArchInfo, tensors: &TensorFile, rope_factors: Option<Vec<f32
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    let embedding_scale = if arch.scaled_embeddings { embedding_scale(d_model, shapes.embedding_type()) } else { 1.0 };
+    let embedding_scale = if arch.scaled_embeddings { f64::from(d_model).sqrt() as f32 } else { 1.0 };
     Ok(ModelSpec {
         arch: arch.name,
         d_model,
@@ -148,17 +149,6 @@ fn head_dim(info: &ArchInfo, d_model: u32) -> Result<u32> {
         )));
     }
     Ok(n)
-}
-
-/// sqrt(d_model) as the reference code has it: rounded to the type of the embedding table where that is half-precise.
-fn embedding_scale(d_model: u32, dtype: Option<crate::formats::DType>) -> f32 {
-    use crate::formats::DType;
-    let scale = f64::from(d_model).sqrt() as f32;
-    match dtype {
-        Some(DType::BF16) => half::bf16::from_f32(scale).to_f32(),
-        Some(DType::F16) => half::f16::from_f32(scale).to_f32(),
-        _ => scale,
-    }
 }
 
 fn activation(info: &ArchInfo, arch: &Arch) -> Result<Activation> {

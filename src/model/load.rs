@@ -105,8 +105,9 @@ fn place_in(
     let arch = Arch::by_name(spec.arch)
         .ok_or_else(|| Error::UnsupportedModel(format!("architecture {} is not supported", spec.arch)))?;
     let dialect = Dialect::of(tensors);
+    let weights = tensors.weights();
     let mut placer = Placer {
-        index: Index::new(tensors),
+        index: Index::new(&weights),
         arch,
         dialect,
         caps,
@@ -117,7 +118,7 @@ fn place_in(
         no_meta: None,
     };
     let placed = placer.model(spec).and_then(|weights| {
-        placer.all_claimed(spec, tensors)?;
+        placer.all_claimed(spec)?;
         Ok(weights)
     });
     match placed {

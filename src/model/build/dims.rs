@@ -5,7 +5,7 @@ use super::super::config::ArchInfo;
 use super::super::tensors::{Dialect, Dim, Index, Need, Role, Wanted};
 use super::{MAX_D_FF, MAX_HEADS, MAX_VOCAB, bounded, in_fours};
 use crate::error::{Error, Result};
-use crate::formats::{DType, TensorInfo};
+use crate::formats::Weight;
 use std::collections::HashMap;
 
 /// Sizes of one layer as its tensors have them.
@@ -34,7 +34,7 @@ impl Shapes<'_> {
     }
 
     /// Requires the tensor's shape to agree with the known sizes, and learns the others from it.
-    fn learn(&self, known: &mut Known, t: &TensorInfo, wanted: &Wanted) -> Result<()> {
+    fn learn(&self, known: &mut Known, t: &Weight, wanted: &Wanted) -> Result<()> {
         let agrees = t.shape.len() == wanted.shape.len()
             && t.shape.iter().zip(wanted.shape).all(|(n, dim)| *n > 0 && known.get(dim).is_none_or(|(k, _)| k == n));
         if !agrees {
@@ -55,13 +55,8 @@ impl Shapes<'_> {
         Ok(())
     }
 
-    fn find(&self, role: Role, layer: usize) -> Option<&TensorInfo> {
+    fn find(&self, role: Role, layer: usize) -> Option<&Weight> {
         self.index.get(&self.arch.tensor(role)?.name(self.dialect, layer))
-    }
-
-    /// Type of the embedding table.
-    pub(super) fn embedding_type(&self) -> Option<DType> {
-        self.find(Role::Embed, 0).or_else(|| self.find(Role::Output, 0)).map(|t| t.dtype)
     }
 
     /// Vocabulary and whether one matrix serves as embedding and output.
