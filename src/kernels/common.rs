@@ -1,4 +1,4 @@
-//! What the kernels that read weights share: addressing of a matrix part, work distribution, shapes of tests.
+//! What the kernels that read weights share: addressing of a matrix part, work distribution.
 
 use super::{Caps, Variant};
 use crate::weights::{Layout, UNIT, units};
@@ -111,20 +111,6 @@ impl Tuning {
             .constant("LANES", self.teams.lanes)
             .constant("GROUPS", self.teams.groups)
             .constant("ROWS", self.rows())
-    }
-}
-
-/// Layouts to test: all, but one where `caps` has f16 types, which change no text that `variant` names.
-pub fn test_layouts(caps: &Caps) -> &'static [Layout] {
-    if caps.f16 { &[Layout::Ga6K] } else { Layout::ALL }
-}
-
-/// Columns of test matrices: tiny, unaligned (for layouts without blocks), and about real.
-pub fn test_cols(layout: Layout) -> [u32; 3] {
-    match layout {
-        Layout::F32 | Layout::F16 | Layout::Bf16 => [4, 100, 576],
-        Layout::Ga4Sym | Layout::Ga8Sym => [32, 96, 576],
-        Layout::Ga4K | Layout::Ga5K | Layout::Ga6K => [256, 768, 2304],
     }
 }
 

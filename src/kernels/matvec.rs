@@ -2,10 +2,8 @@
 //! split-KV attention partials. Serves o_proj, down_proj, logits, unfused projections and small batches.
 
 use super::common::{self, Teams, Tuning, WeightParams};
-use super::{Access, Case, Kernel, Slot, StepState, Variant, reference};
+use super::{Access, Kernel, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, Matrix, MatrixPart, Step};
-
-mod cases;
 
 /// Where x comes from.
 #[derive(Debug, Clone, Copy)]
@@ -217,10 +215,6 @@ impl Kernel for MatVec {
                 *out = y as f32;
             }
         }
-    }
-
-    fn cases(&self, caps: &Caps) -> Vec<Case> {
-        cases::all(caps)
     }
 }
 

@@ -1,6 +1,7 @@
-//! Element-by-element decoding of the device layouts, for references: written from the module docs of `weights` and
-//! sharing nothing with the shaders or with `transcode`.
+//! Element-by-element decoding of the device layouts and of the KV cache, for references: written from the module docs
+//! of `weights` and sharing nothing with the shaders or with `transcode`.
 
+use super::KvType;
 use crate::weights::{Layout, units};
 use half::{bf16, f16};
 
@@ -66,4 +67,18 @@ pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f64> {
 /// A slice as f64.
 pub fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|v| f64::from(*v)).collect()
+}
+
+/// Two f16 in a word, the first in the low half; beyond the range of f16 the largest of its sign.
+pub fn pack_f16(lo: f64, hi: f64) -> u32 {
+    let bits = |x: f64| u32::from(half::f16::from_f64(x.clamp(-65504.0, 65504.0)).to_bits());
+    bits(lo) | bits(hi) << 16
+}
+
+/// Element `i` of a KV cache.
+pub fn cache_value(words: &[u32], kv_type: KvType, i: usize) -> f64 {
+    match kv_type {
+        KvType::F32 => f32::from_bits(words[i]).into(),
+        KvType::F16 => half::f16::from_bits((words[i / 2] >> (16 * (i % 2))) as u16).into(),
+    }
 }

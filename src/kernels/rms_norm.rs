@@ -1,7 +1,6 @@
 //! out[t] = x[t] * rsqrt(mean(x[t]^2) + eps) * weight, for t < state.n_tokens (prefill).
 
-use super::fixture::{Fixture, Rng};
-use super::{Access, Bind, Caps, Case, Kernel, OutputKind, Slot, Step, StepState, Variant};
+use super::{Access, Bind, Caps, Kernel, Slot, Step, StepState, Variant};
 
 /// What to do.
 pub struct Args {
@@ -81,29 +80,5 @@ impl Kernel for RmsNorm {
                 out.f32s_mut()[t * stride + c] = (f64::from(v) * gain * f64::from(weight.f32s()[c])) as f32;
             }
         }
-    }
-    fn cases(&self, caps: &Caps) -> Vec<Case> {
-        // d_model, stride, tokens, bucket
-        let shapes = [(4, 4, 1, 1), (100, 104, 3, 4), (128, 128, 2, 2), (576, 576, 5, 8), (2048, 2080, 2, 2)];
-        shapes
-            .map(|(d_model, stride, tokens, bucket)| {
-                let mut f = Fixture::default();
-                let mut rng = Rng::new(u64::from(d_model));
-                let mut x = rng.spiky((bucket * stride) as usize);
-                x[..d_model as usize].fill(1e-4); // eps matters in the first row
-                let args = Args {
-                    x: f.f32s(&x),
-                    weight: f.f32s(&rng.spiky(d_model as usize)),
-                    out: f.output((bucket * stride) as usize),
-                    state: f.state(7, tokens),
-                    d_model,
-                    stride,
-                    eps: 1e-5,
-                    n_tokens: bucket,
-                };
-                // f32 throughout; inverseSqrt is good to 2 ULP
-                f.case(step(caps, "rms_norm", &args), OutputKind::F32, 1e-7, 4e-6)
-            })
-            .into()
     }
 }

@@ -9,10 +9,10 @@ use lacewing::{Error, Result};
 use std::rc::Rc;
 
 /// name, layers, d_model, d_ff, n_heads, n_kv_heads, head_dim, vocab_size, tied embeddings
-type Shape = (&'static str, usize, u32, u32, u32, u32, u32, u32, bool);
+pub type Shape = (&'static str, usize, u32, u32, u32, u32, u32, u32, bool);
 
 /// Real shapes (their models' config.json).
-const SHAPES: &[Shape] = &[
+pub const SHAPES: &[Shape] = &[
     ("tiny", 2, 256, 512, 4, 2, 64, 1024, true),
     ("smollm2-135m", 30, 576, 1536, 9, 3, 64, 49152, true),
     ("smollm2-360m", 32, 960, 2560, 15, 5, 64, 49152, true),
@@ -24,7 +24,7 @@ const SHAPES: &[Shape] = &[
 ];
 
 /// CLI name and file type of a layout.
-const LAYOUTS: &[(&str, DType)] = &[
+pub const LAYOUTS: &[(&str, DType)] = &[
     ("f32", DType::F32),
     ("f16", DType::F16),
     ("bf16", DType::BF16),
