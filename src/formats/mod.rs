@@ -6,7 +6,9 @@ mod gguf_header;
 pub mod http;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod local;
+mod memory;
 pub mod safetensors;
+mod safetensors_json;
 pub mod source;
 
 use crate::error::Result;
