@@ -2,6 +2,7 @@
 
 pub mod gguf;
 mod gguf_header;
+mod gguf_vocab;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod http;
 #[cfg(not(target_arch = "wasm32"))]

@@ -17,30 +17,13 @@ const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 const BYTE: i64 = 6;
 
-/// Names of tokens that end a turn or a message, for files that do not say which these are.
-const ENDS: &[&str] = &[
-    "<|eot_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<|return|>",
-    "<|call|>",
-    "<end_of_turn>",
-    "<turn|>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<|eom_id|>",
-    "<EOT>",
-    "_<EOT>",
-    "[EOT]",
-    "<｜end▁of▁sentence｜>",
-    "<end_of_utterance>",
-];
-
 /// The vocabulary as it lies in the file.
 struct Table {
     tokens: Vec<String>,
     types: Vec<i64>,
     special_ids: Vec<(&'static str, Option<u32>)>,
+    /// Tokens that end a reply.
+    ends: Vec<u32>,
 }
 
 impl Table {
@@ -66,7 +49,7 @@ impl Table {
                 (name, id.filter(|&id| (id as usize) < tokens.len()))
             })
             .to_vec();
-        Ok(Table { tokens, types, special_ids })
+        Ok(Table { tokens, types, special_ids, ends: meta.end_ids() })
     }
 
     fn id(&self, name: &str) -> Option<u32> {
@@ -80,26 +63,14 @@ impl Table {
 
     /// Tokens that are found in a text before anything else happens to it.
     fn added(&self, rstrip: impl Fn(&str) -> bool) -> Vec<AddedToken> {
-        let ends = self.ends();
         (0..self.tokens.len())
             .filter_map(|i| {
-                let special = matches!(self.types[i], CONTROL | UNKNOWN) || ends.contains(&(i as u32));
+                let special = matches!(self.types[i], CONTROL | UNKNOWN) || self.ends.contains(&(i as u32));
                 let token = &self.tokens[i];
                 (special || self.types[i] == USER_DEFINED)
                     .then(|| AddedToken::from(token.clone(), special).normalized(false).rstrip(rstrip(token)))
             })
             .collect()
-    }
-
-    /// eos, eot, eom, and by their names where the file is silent.
-    fn ends(&self) -> Vec<u32> {
-        let mut ends: Vec<u32> = ["eos", "eot", "eom"].into_iter().filter_map(|name| self.id(name)).collect();
-        for (i, token) in self.tokens.iter().enumerate() {
-            if ENDS.contains(&token.as_str()) && !ends.contains(&(i as u32)) {
-                ends.push(i as u32);
-            }
-        }
-        ends
     }
 }
 
@@ -147,7 +118,7 @@ fn finish(
     before: Option<u32>,
     after: Option<u32>,
 ) -> Tokenizer {
-    let mut ends = table.ends();
+    let mut ends = table.ends.clone();
     if let Some(eos) = eos {
         ends.retain(|&id| id != eos);
         ends.insert(0, eos);
@@ -161,7 +132,7 @@ fn from_huggingface(meta: &Metadata, json: &str) -> Result<Tokenizer> {
     let id = |name: &str| meta.u32(&format!("tokenizer.ggml.{name}_token_id"));
     let mut inner = Rc::into_inner(tokenizer.inner).expect("no clone was made");
     inner.bos = id("bos");
-    inner.eos = ["eos", "eot", "eom"].into_iter().filter_map(id).collect();
+    inner.eos = meta.end_ids();
     Ok(Tokenizer { inner: Rc::new(inner) })
 }
 

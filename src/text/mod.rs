@@ -6,6 +6,7 @@ mod pretokenizer;
 mod spm;
 pub mod stream;
 pub mod tokenizer;
+mod tokenizer_json;
 
 pub use chat::{ChatTemplate, RenderOptions};
 pub use stream::Detokenizer;

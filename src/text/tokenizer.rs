@@ -55,10 +55,12 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// From the bytes of a `tokenizer.json`; `config` is tokenizer_config.json and `special_tokens_map` the file of
     /// that name: they say which tokens are BOS and EOS. Errors: `bad-file`.
-    pub fn from_json(bytes: &[u8], config: Option<&Value>, special_tokens_map: Option<&Value>) -> Result<Tokenizer> {
-        let mut library = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| {
-            Error::BadFile(format!("tokenizer.json is not one that the tokenizers library reads ({e}); download it again, or convert the model with a current version of transformers"))
-        })?;
+    pub fn from_json(
+        bytes: impl AsRef<[u8]>,
+        config: Option<&Value>,
+        special_tokens_map: Option<&Value>,
+    ) -> Result<Tokenizer> {
+        let mut library = super::tokenizer_json::read(bytes)?;
         // A file may carry the settings of some training run; a prompt is never cut or padded here.
         library
             .with_padding(None)
