@@ -6,9 +6,11 @@
 mod gguf_writer;
 
 use gguf_writer::{Tensor, write};
-use lacewing::formats::gguf::{self, Value};
+use lacewing::formats::gguf::{self, Metadata, Value};
 use lacewing::formats::source::MemoryFiles;
 use lacewing::formats::{TensorFile, safetensors};
+use lacewing::model::open::TextFiles;
+use lacewing::session::text::Text;
 use lacewing::{Error, Result};
 use pollster::block_on;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -240,10 +242,72 @@ fn large_and_honest() {
     assert_eq!(check("100000 tensors", || read_st(&files)).unwrap().tensors.len(), 100_000);
 }
 
+/// A vocabulary of `n` words of hexadecimal digits that `n_merges` merges make of one another, the last ones repeated.
+fn vocabulary(n: usize, n_merges: usize) -> (Vec<String>, Vec<(String, String)>) {
+    let tokens: Vec<String> = (0..n).map(|i| format!("{i:x}")).collect();
+    let merge = |i: usize| {
+        let word = &tokens[16 + i % (n - 16)];
+        (word[..word.len() - 1].to_string(), word[word.len() - 1..].to_string())
+    };
+    let merges = (0..n_merges).map(merge).collect();
+    (tokens, merges)
+}
+
+fn tokenizer_json(n: usize, n_merges: usize) -> Vec<u8> {
+    let (tokens, merges) = vocabulary(n, n_merges);
+    let vocab: Vec<String> = tokens.iter().enumerate().map(|(id, t)| format!("\"{t}\":{id}")).collect();
+    let merges: Vec<String> = merges.iter().map(|(a, b)| format!("[\"{a}\",\"{b}\"]")).collect();
+    let (vocab, merges) = (vocab.join(","), merges.join(","));
+    format!(r#"{{"version":"1.0","model":{{"type":"BPE","vocab":{{{vocab}}},"merges":[{merges}]}}}}"#).into_bytes()
+}
+
+fn tokenizer_gguf(n: usize, n_merges: usize) -> Metadata {
+    let (tokens, merges) = vocabulary(n, n_merges);
+    let merges = merges.iter().map(|(a, b)| format!("{a} {b}")).collect();
+    let entries = [
+        ("model", Value::String("gpt2".into())),
+        ("token_type", Value::Ints(vec![1; n])),
+        ("scores", Value::Floats(vec![0.0; n])),
+        ("tokens", Value::Strings(tokens)),
+        ("merges", Value::Strings(merges)),
+    ];
+    Metadata { entries: entries.map(|(k, v)| (format!("tokenizer.ggml.{k}"), v)).into() }
+}
+
+/// Vocabularies as they are read before the first weight: all of them through `Text`, which frees its files.
+fn tokenizers() {
+    const N: usize = 262_144;
+    for (label, n, n_merges, gguf, kept_mib) in [
+        ("a large tokenizer.json", N, 2 * N, false, 64),
+        ("a large GGUF vocabulary", N, 2 * N, true, 64),
+        ("the largest tokenizer.json", 2 * N, 4 * N, false, 128),
+        ("the largest GGUF vocabulary", 2 * N, 4 * N, true, 128),
+    ] {
+        let make = || match gguf {
+            true => TextFiles { gguf: Some(tokenizer_gguf(n, n_merges)), ..TextFiles::default() },
+            false => TextFiles { tokenizer_json: Some(tokenizer_json(n, n_merges)), ..TextFiles::default() },
+        };
+        // The files themselves count: they live while the tokenizer is built of them.
+        let before = LIVE.load(Relaxed);
+        let files = make();
+        PEAK.store(LIVE.load(Relaxed), Relaxed);
+        let text = Text::new(files).unwrap();
+        let (peak, kept) = (PEAK.load(Relaxed) - before, LIVE.load(Relaxed) - before);
+        println!("{label}: {} MiB, of which {} MiB stay", peak >> 20, kept >> 20);
+        assert!(peak <= MOST, "{label}: {peak} bytes");
+        assert!(kept < kept_mib << 20, "{label}: {kept} bytes stay: the files were not freed");
+        let ids = text.tokenizer().unwrap().encode("12", false).unwrap();
+        assert_eq!(ids, [0x12], "{label}");
+    }
+}
+
 #[test]
 fn headers_stay_within_their_memory() {
-    hostile_safetensors();
-    hostile_index();
-    hostile_gguf();
+    if std::env::var("QUICK").is_err() {
+        hostile_safetensors();
+        hostile_index();
+        hostile_gguf();
+    }
     large_and_honest();
+    tokenizers();
 }

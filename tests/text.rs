@@ -63,7 +63,7 @@ fn gguf_vocabulary_goldens() {
     let Some(dir) = shared("tokenizers/gguf") else { return };
     for name in ["llama-spm", "gpt-2", "deepseek-coder", "bert-bge"] {
         let file = dir.join(format!("ggml-vocab-{name}.gguf"));
-        let tokenizer = Tokenizer::from_gguf(&gguf_metadata(&file)).unwrap();
+        let tokenizer = Tokenizer::from_gguf(gguf_metadata(&file)).unwrap();
         let with = |suffix: &str| std::fs::read_to_string(format!("{}.{suffix}", file.display())).unwrap();
         let (inputs, outputs) = (with("inp"), with("out"));
         let separator = "\n__ggml_vocab_test__\n";
@@ -86,7 +86,7 @@ fn gguf_vocabulary_goldens() {
 #[test]
 fn prompts_of_the_model_goldens() {
     let Some(models) = shared("models") else { return };
-    let gguf = |file: &str| Tokenizer::from_gguf(&gguf_metadata(&models.join(file))).unwrap();
+    let gguf = |file: &str| Tokenizer::from_gguf(gguf_metadata(&models.join(file))).unwrap();
     let dir = models.join("TinyStories-656K");
     let hugging_face = Tokenizer::from_json(
         &std::fs::read(dir.join("tokenizer.json")).unwrap(),
@@ -259,7 +259,7 @@ fn long_conversations_stay_within_the_bounds() {
 fn any_ids_stream_as_they_decode() {
     let Some(dir) = shared("tokenizers/gguf") else { return };
     for name in ["gpt-2", "deepseek-coder", "bert-bge", "llama-spm"] {
-        let tokenizer = Tokenizer::from_gguf(&gguf_metadata(&dir.join(format!("ggml-vocab-{name}.gguf")))).unwrap();
+        let tokenizer = Tokenizer::from_gguf(gguf_metadata(&dir.join(format!("ggml-vocab-{name}.gguf")))).unwrap();
         let mut state = 1u64;
         let mut random = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -309,7 +309,7 @@ fn bad_vocabularies_are_errors() {
             "bad-file",
         ),
     ] {
-        let Err(error) = Tokenizer::from_gguf(&meta(&entries)) else { panic!("{entries:?} was accepted") };
+        let Err(error) = Tokenizer::from_gguf(meta(&entries)) else { panic!("{entries:?} was accepted") };
         assert_eq!(error.code(), code, "{error}");
     }
     assert_eq!(Tokenizer::from_json(b"{}", None, None).err().unwrap().code(), "bad-file");
@@ -321,7 +321,7 @@ fn bad_vocabularies_are_errors() {
         ("merges", strings(&["a b", "x y", "", "ab"])),
         ("bos_token_id", Meta::Int(999)),
     ];
-    let tokenizer = Tokenizer::from_gguf(&meta(&odd)).unwrap();
+    let tokenizer = Tokenizer::from_gguf(meta(&odd)).unwrap();
     assert_eq!((tokenizer.bos(), tokenizer.encode("aba", true).unwrap()), (None, vec![5, 3]));
 }
 

@@ -19,7 +19,7 @@ const MAX_CONFIG: u64 = 8 << 20;
 const TOKENIZER_KEYS: &[&str] =
     &["bos_token", "eos_token", "add_bos_token", "add_eos_token", "tokenizer_class", "chat_template"];
 /// Largest tokenizer.json: those of 262144 tokens have 33 MB.
-const MAX_TOKENIZER: u64 = 64 << 20;
+const MAX_TOKENIZER: u64 = 40 << 20;
 
 /// Temperatures that can be asked for, besides 0 (greedy).
 pub const TEMPERATURES: RangeInclusive<f32> = 1e-6..=100.0;

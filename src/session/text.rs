@@ -31,7 +31,7 @@ impl Text {
         let tokenizer = match (tokenizer_json, gguf) {
             (Some(json), _) => Some(Tokenizer::from_json(json, config.as_ref(), map.as_ref())?),
             (None, Some(meta)) if meta.str("tokenizer.ggml.model").is_some_and(|m| m != "none") => {
-                Some(Tokenizer::from_gguf(&meta)?)
+                Some(Tokenizer::from_gguf(meta)?)
             }
             _ => None,
         };

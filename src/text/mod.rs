@@ -2,6 +2,7 @@
 
 pub mod chat;
 mod gguf;
+mod limits;
 mod pretokenizer;
 mod spm;
 pub mod stream;

@@ -2,6 +2,7 @@
 //! `tokenizers` library, which first makes a tree of everything: the vocabulary and the merges are read here, straight
 //! into what the model needs, and the library reads the rest.
 
+use super::limits;
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -11,9 +12,6 @@ use std::fmt;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::{AddedToken, Tokenizer};
 
-/// Largest vocabulary and longest list of merges: twice what the largest models have.
-const MAX_TOKENS: usize = 1 << 19;
-const MAX_MERGES: usize = 1 << 20;
 /// Most values outside of a BPE vocabulary; in the tree of the library each takes up to 100 bytes.
 const MAX_VALUES: usize = 1_200_000;
 
@@ -60,24 +58,26 @@ struct Bpe<'a> {
     merges: &'a RawValue,
 }
 
-/// The tokenizer of a `tokenizer.json`, which is freed before its model is built. Errors: `bad-file`.
-pub(super) fn read(json: impl AsRef<[u8]>) -> Result<Tokenizer> {
+/// The tokenizer of a `tokenizer.json`, which is freed before its model is built, and one more than its largest id.
+/// Errors: `bad-file`.
+pub(super) fn read(json: impl AsRef<[u8]>) -> Result<(Tokenizer, usize)> {
     let text = std::str::from_utf8(json.as_ref()).map_err(bad)?;
     let parts: Parts = serde_json::from_str(text).map_err(bad)?;
     let outline: Outline = serde_json::from_str(parts.model.get()).map_err(bad)?;
     if outline.kind.as_deref() != Some("BPE") {
         check_values(text)?;
-        return Tokenizer::from_bytes(json.as_ref()).map_err(bad);
+        limits::check(outline.vocab.0, outline.merges.0, text.len())?;
+        let tokenizer = Tokenizer::from_bytes(json.as_ref()).map_err(bad)?;
+        drop(json);
+        let last = tokenizer.get_vocab(true).into_values().max();
+        return Ok((tokenizer, last.map_or(0, |id| id as usize + 1)));
     }
     let (n_tokens, n_merges) = (outline.vocab.0, outline.merges.0);
-    if n_tokens > MAX_TOKENS || n_merges > MAX_MERGES {
-        return Err(Error::BadFile(format!(
-            "tokenizer.json has {n_tokens} tokens and {n_merges} merges; at most {MAX_TOKENS} and {MAX_MERGES} are supported"
-        )));
-    }
+    limits::check(n_tokens, n_merges, text.len())?;
     let mut tokenizer = frame(&parts)?;
     let added: Vec<AddedToken> = parse(parts.added_tokens)?.unwrap_or_default();
     let model: Bpe = serde_json::from_str(parts.model.get()).map_err(bad)?;
+    let last = model.vocab.values().copied().max();
     let mut merges = serde_json::Deserializer::from_str(model.merges.get());
     let merges = MergeList(n_merges).deserialize(&mut merges).map_err(bad)?;
     let mut builder = BPE::builder()
@@ -101,7 +101,8 @@ pub(super) fn read(json: impl AsRef<[u8]>) -> Result<Tokenizer> {
     drop(json);
     tokenizer.with_model(builder.build().map_err(bad)?);
     tokenizer.add_tokens(&added);
-    Ok(tokenizer)
+    let last = added.iter().filter_map(|t| tokenizer.token_to_id(&t.content)).chain(last).max();
+    Ok((tokenizer, last.map_or(0, |id| id as usize + 1)))
 }
 
 fn bad(e: impl fmt::Display) -> Error {
