@@ -177,7 +177,7 @@ impl Default for EngineOptions {
     fn default() -> EngineOptions {
         EngineOptions {
             context_length: None,
-            kv_storage: "f16".into(),
+            kv_storage: LoadOptions::default().kv_type.name().into(),
             allow_software_adapter: false,
             tier: None,
             depth: LoadOptions::default().depth,
@@ -197,14 +197,7 @@ impl EngineOptions {
     }
 
     fn load(&self) -> Result<LoadOptions, JsValue> {
-        let kv_type = match self.kv_storage.as_str() {
-            "f16" => KvType::F16,
-            "f32" => KvType::F32,
-            other => {
-                let message = format!("`kv.storage` is f16 or f32; found \"{other}\".");
-                return Err(to_js(Error::BadRequest(message)));
-            }
-        };
+        let kv_type = KvType::parse(&self.kv_storage).map_err(to_js)?;
         Ok(LoadOptions { context_length: self.context_length, kv_type, depth: self.depth })
     }
 }

@@ -2,6 +2,7 @@
 //! `torch_dtype`; 5: `rope_parameters`, `dtype`), read leniently enough for architectures that do not run yet.
 //! GGUF metadata becomes the same [`ArchInfo`] in `gguf_config`.
 
+pub use super::json::parse_json;
 pub use super::open::{GenerationDefaults, ModelFiles, open};
 
 use super::archs::{Arch, Windows};
@@ -376,39 +377,4 @@ impl<'a> Keys<'a> {
         })?;
         Ok(list.unwrap_or_default())
     }
-}
-
-/// Parses a JSON file. Python writes the bare words NaN, Infinity and -Infinity, which JSON has not: they are read as
-/// `{"__float__": ...}`.
-pub fn parse_json(name: &str, bytes: &[u8]) -> Result<Value> {
-    let text = std::str::from_utf8(bytes).map_err(|e| Error::BadFile(format!("{name} is not UTF-8 text: {e}")))?;
-    let text = text.trim_start_matches('\u{feff}');
-    let parsed = serde_json::from_str(text).or_else(|e| serde_json::from_str(&tag_floats(text)).map_err(|_| e));
-    parsed.map_err(|e| Error::BadFile(format!("{name} is not valid JSON: {e}; download it again")))
-}
-
-fn tag_floats(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 64);
-    let (mut rest, mut quoted) = (text, false);
-    while let Some(c) = rest.chars().next() {
-        let word = ["-Infinity", "Infinity", "NaN"].into_iter().find(|w| !quoted && rest.starts_with(w));
-        let step = match (word, c) {
-            (Some(word), _) => {
-                out += &format!("{{\"__float__\":\"{word}\"}}");
-                word.len()
-            }
-            (None, '\\') if quoted => {
-                let n = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
-                out += &rest[..n];
-                n
-            }
-            (None, c) => {
-                quoted ^= c == '"';
-                out.push(c);
-                c.len_utf8()
-            }
-        };
-        rest = &rest[step..];
-    }
-    out
 }

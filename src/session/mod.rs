@@ -59,11 +59,11 @@ impl Model {
     ) -> Result<Model> {
         let started = clock::seconds();
         let opened = open::open(&*files).await?;
-        let text = Text::new(&opened)?;
-        let mut model =
-            Model::from_parts(opened.spec.clone(), &opened.tensors, text, executor, options, progress).await?;
-        model.defaults = opened.generation.clone();
-        model.eos_ids = opened.eos_ids.clone();
+        // Consumes tokenizer.json and the GGUF metadata: they are freed before weights are read.
+        let text = Text::new(opened.text)?;
+        let mut model = Model::from_parts(opened.spec, &opened.tensors, text, executor, options, progress).await?;
+        model.defaults = opened.generation;
+        model.eos_ids = opened.eos_ids;
         if let Ok(tokenizer) = model.text.tokenizer() {
             model.eos_ids.extend(tokenizer.eos_ids());
             model.eos_ids.sort_unstable();
