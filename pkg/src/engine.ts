@@ -1,3 +1,4 @@
+import type { Access } from "./access.js";
 import type { FinishReason, Message, Progress, Source, Stats } from "./types.js";
 
 /** What crosses to wasm (and to a worker) when a model is loaded. */
@@ -66,10 +67,11 @@ export interface Engine {
   free(): Promise<void>;
 }
 
-/** Loads a model into some engine. */
+/** Loads a model into some engine. `onProgress` never throws. */
 export type LoadEngine = (
   source: Source,
   options: EngineOptions,
-  onProgress: ((progress: Progress) => void) | undefined,
-  signal: AbortSignal | undefined,
+  access: Access,
+  onProgress: (progress: Progress) => void,
+  signal: AbortSignal,
 ) => Promise<Engine>;

@@ -4,7 +4,7 @@ import type { Message, Progress, Source, Stats } from "./types.js";
 
 /** The calls that a worker answers: the methods of `Engine`, and `load`. */
 export interface Calls {
-  load: (source: Source, options: EngineOptions) => EngineInfo;
+  load: (source: Source, options: EngineOptions, headers: [string, string][] | undefined) => EngineInfo;
   tokenize: (text: string, addSpecial: boolean) => Uint32Array;
   tokenizeChat: (messages: Message[]) => Uint32Array;
   detokenize: (ids: Uint32Array, skipSpecial: boolean) => string;

@@ -16,8 +16,8 @@ export function serve(port: Port<FromWorker, ToWorker>): void {
   async function answer(message: Extract<ToWorker, { kind: "call" }>): Promise<unknown> {
     switch (message.name) {
       case "load": {
-        const [source, options] = message.args;
-        engine = await loadLocal(source, options, (progress) => port.post({ kind: "progress", progress }), loading.signal);
+        const [source, options, headers] = message.args;
+        engine = await loadLocal(source, options, headers ? { headers } : {}, (progress) => port.post({ kind: "progress", progress }), loading.signal);
         return engine.info satisfies EngineInfo;
       }
       case "tokenize":

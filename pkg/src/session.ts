@@ -1,5 +1,7 @@
+import { onAbort, throwIfAborted } from "./abort.js";
 import type { Engine, SamplingOptions } from "./engine.js";
-import { checkKeys, LacewingError, throwIfAborted } from "./errors.js";
+import { LacewingError } from "./errors.js";
+import { checkKeys, checkWhole, given } from "./options.js";
 import type { PromptQueue } from "./queue.js";
 import { Reply } from "./reply.js";
 import type { Message, PromptOptions, ReplyResult, SessionOptions } from "./types.js";
@@ -40,17 +42,15 @@ export class Session {
   prompt(input: string | Message | readonly Message[], options: PromptOptions = {}): Reply {
     const stop = new AbortController();
     const { signal } = options;
-    const forward = (): void => stop.abort(signal?.reason);
-    if (signal?.aborted) forward();
-    else signal?.addEventListener("abort", forward, { signal: stop.signal });
+    const unlisten = onAbort(signal, () => stop.abort(signal?.reason));
+    const work = async (emit: (text: string) => void): Promise<ReplyResult> => {
+      this.#check();
+      checkKeys("prompt()", options, PROMPT_KEYS);
+      return this.#reply(input, samplingOf(options), stop.signal, emit);
+    };
     return new Reply(
-      (emit) =>
-        this.#queue.run(stop.signal, async () => {
-          this.#check();
-          checkKeys("prompt()", options, PROMPT_KEYS);
-          return this.#reply(input, samplingOf(options), stop.signal, emit);
-        }),
-      () => stop.abort("the reader stopped reading"),
+      (emit) => this.#queue.run(stop.signal, () => work(emit)).finally(unlisten),
+      (reason) => stop.abort(reason),
     );
   }
 
@@ -117,12 +117,11 @@ function checkMessages(engine: Engine, messages: readonly Message[]): Message[] 
       throw new LacewingError("bad-request", 'A message is { role, content } with two strings, e.g. { role: "user", content: "Hello" }.');
     }
   }
-  return structuredClone(messages as Message[]);
+  return structuredClone(messages.map((message) => given(message) as Message));
 }
 
 function samplingOf(options: PromptOptions): SamplingOptions {
-  const { signal: _, stop, ...rest } = options;
-  const sampling: SamplingOptions = stop === undefined ? rest : { ...rest, stop: typeof stop === "string" ? [stop] : stop };
-  // `undefined` means "not given", as everywhere in JavaScript.
-  return Object.fromEntries(Object.entries(sampling).filter(([, value]) => value !== undefined)) as SamplingOptions;
+  const { signal: _, stop, ...rest } = given(options);
+  for (const key of ["maxTokens", "topK", "seed"] as const) checkWhole(key, rest[key]);
+  return stop === undefined ? rest : { ...rest, stop: typeof stop === "string" ? [stop] : stop };
 }

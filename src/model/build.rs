@@ -110,6 +110,7 @@ fn declared(key: &str, tensor: &str) -> Error {
     Error::MissingTensor(format!(
         "config.json says {key}, but the model has no tensor {tensor}: the file is incomplete"
     ))
+    .with("tensor", tensor)
 }
 
 fn bounded(what: &str, value: Option<u32>, max: u32) -> Result<u32> {

@@ -233,6 +233,7 @@ impl Engine {
                 ids.len(),
                 values * 4
             ))
+            .with("neededBytes", values * 4)
         })?;
         for part in ids.chunks(chunk as usize) {
             if cancel.get() {

@@ -6,6 +6,7 @@
 pub mod engine;
 mod options;
 mod reply;
+mod stats;
 pub mod text;
 
 use crate::cache::KvCache;
@@ -23,6 +24,7 @@ use crate::text::stream::Detokenizer;
 use engine::Engine;
 pub use options::{FinishReason, GenerateOptions, LoadOptions, Piece, Progress, Usage};
 use reply::{Reply, Timing};
+pub use stats::Stats;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -81,6 +83,7 @@ impl Model {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Model> {
         let started = clock::seconds();
+        options.check()?;
         let cancel = Rc::new(Cell::new(false));
         let context_length = context_length(&spec, options.context_length)?;
         let (weights, uploads) = load::place(&spec, tensors, &mut *executor)?;
@@ -95,7 +98,7 @@ impl Model {
             text,
             defaults: GenerationDefaults::default(),
             eos_ids: Vec::new(),
-            depth: options.depth.max(1),
+            depth: options.depth,
             reply: None,
             cancel,
             load_s: clock::seconds() - started,
@@ -275,6 +278,9 @@ impl Model {
              the model with a larger contextLength (this model was made for {})",
             self.engine.spec.context_length
         ))
+        .with("promptTokens", prompt)
+        .with("contextLength", context)
+        .with("modelContextLength", self.engine.spec.context_length)
     }
 
     /// What the last reply cost; None while it goes on.
@@ -305,31 +311,30 @@ impl Model {
         &mut self.engine
     }
 
-    /// Facts and counters as JSON; bytes are exact, taken from buffers and layouts.
-    pub fn stats(&self) -> serde_json::Value {
+    /// Facts and counters.
+    pub fn stats(&self) -> Stats {
         let e = &self.engine;
         let counters = e.executor.counters();
-        let decode = e.steps(1, plan::Output::Token).len();
-        serde_json::json!({
-            "adapter": e.executor.adapter(),
-            "tier": e.executor.caps().tier().name(),
-            "arch": e.spec.arch,
-            "layers": e.spec.layers.len(),
-            "vocab_size": e.spec.vocab_size,
-            "context_length": e.cache.kv.context_length,
-            "kv_capacity": e.cache.capacity,
-            "kv_tokens": e.cache.ids.len(),
-            "kv_bytes_per_token": KvCache::bytes_per_token(&e.spec, e.cache.kv.kv_type),
-            "weight_bytes_per_token": e.weights.bytes_per_token(),
-            "dispatches_per_token": decode,
-            "load_s": self.load_s,
-            "gpu_bytes": counters.gpu_bytes,
-            "dispatches": counters.dispatches,
-            "submits": counters.submits,
-            "uploaded_bytes": counters.uploaded_bytes,
-            "readback_bytes": counters.readback_bytes,
-            "objects_created": counters.objects_created,
-        })
+        Stats {
+            adapter: e.executor.adapter(),
+            tier: e.executor.caps().tier().name().into(),
+            arch: e.spec.arch.into(),
+            layers: e.spec.layers.len(),
+            vocab_size: e.spec.vocab_size,
+            context_length: e.cache.kv.context_length,
+            kv_capacity: e.cache.capacity,
+            kv_tokens: e.cache.ids.len(),
+            kv_bytes_per_token: KvCache::bytes_per_token(&e.spec, e.cache.kv.kv_type),
+            weight_bytes_per_token: e.weights.bytes_per_token(),
+            dispatches_per_token: e.steps(1, plan::Output::Token).len(),
+            load_s: self.load_s,
+            gpu_bytes: counters.gpu_bytes,
+            dispatches: counters.dispatches,
+            submits: counters.submits,
+            uploaded_bytes: counters.uploaded_bytes,
+            readback_bytes: counters.readback_bytes,
+            objects_created: counters.objects_created,
+        }
     }
 }
 
@@ -347,11 +352,17 @@ fn finish_text(reply: &mut Reply) -> Result<Piece> {
 fn context_length(spec: &ModelSpec, asked: Option<u32>) -> Result<u32> {
     match asked {
         None => Ok(spec.context_length.min(DEFAULT_CONTEXT)),
-        Some(0) => Err(Error::BadRequest("contextLength is 0; it must be at least 1".into())),
+        Some(0) => Err(Error::BadRequest("contextLength is 0; it must be at least 1".into())
+            .with("option", "contextLength")
+            .with("min", 1)
+            .with("max", spec.context_length)),
         Some(n) if n > spec.context_length => Err(Error::BadRequest(format!(
             "contextLength is {n}, but this model was made for {}: ask for at most that",
             spec.context_length
-        ))),
+        ))
+        .with("option", "contextLength")
+        .with("min", 1)
+        .with("max", spec.context_length)),
         Some(n) => Ok(n),
     }
 }
