@@ -5,12 +5,8 @@ use serde_json::Value;
 /// Shorthand used by the whole crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What made an error happen. On the web it may be a value that JavaScript threw, which no other thread may touch.
-#[cfg(not(target_arch = "wasm32"))]
+/// What made an error happen.
 pub type Cause = std::sync::Arc<dyn std::error::Error + Send + Sync>;
-/// What made an error happen. It may be a value that JavaScript threw, which no other thread may touch.
-#[cfg(target_arch = "wasm32")]
-pub type Cause = std::rc::Rc<dyn std::error::Error>;
 
 /// Facts behind a message, by name (camelCase, as JavaScript sees them). Bytes and counts are plain numbers.
 pub type Details = serde_json::Map<String, Value>;
@@ -116,16 +112,8 @@ impl Error {
     }
 
     /// Adds what made it happen.
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn because(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
         *self.parts().1 = Some(std::sync::Arc::new(cause));
-        self
-    }
-
-    /// Adds what made it happen.
-    #[cfg(target_arch = "wasm32")]
-    pub fn because(mut self, cause: impl std::error::Error + 'static) -> Error {
-        *self.parts().1 = Some(std::rc::Rc::new(cause));
         self
     }
 
@@ -133,6 +121,14 @@ impl Error {
     pub fn details(&self) -> Option<&Details> {
         match self {
             Error::Detailed { details, .. } => Some(details),
+            _ => None,
+        }
+    }
+
+    /// What made it happen, as itself: `source()` shows it behind an `Arc`, where no downcast finds it.
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+        match self {
+            Error::Detailed { cause, .. } => cause.as_deref(),
             _ => None,
         }
     }
@@ -172,5 +168,6 @@ mod tests {
         assert!(matches!(error.kind(), Error::BadFile(_)));
         assert_eq!(serde_json::json!(error.details()), serde_json::json!({"size": 4, "url": "x"}));
         assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("the disk says no"));
+        assert!(error.cause().is_some_and(|cause| cause.is::<std::io::Error>()));
     }
 }

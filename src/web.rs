@@ -11,7 +11,7 @@ use crate::session::{GenerateOptions, LoadOptions, Model};
 use js_sys::{Function, Object, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell, RefMut};
-use std::error::Error as _;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 
@@ -254,13 +254,38 @@ impl ByteSource for PageSource {
     }
 }
 
-/// Something that JavaScript threw, on its way back to JavaScript.
+/// Something that JavaScript threw, on its way back to JavaScript: a key of `THROWN`, because errors are `Send`, which
+/// no JsValue is.
 #[derive(Debug)]
-struct Thrown(JsValue);
+struct Thrown(u32);
+
+thread_local! {
+    static THROWN: RefCell<(u32, BTreeMap<u32, JsValue>)> = const { RefCell::new((0, BTreeMap::new())) };
+}
+
+impl Thrown {
+    fn new(value: &JsValue) -> Thrown {
+        THROWN.with_borrow_mut(|(last, values)| {
+            *last = last.wrapping_add(1);
+            values.insert(*last, value.clone());
+            Thrown(*last)
+        })
+    }
+
+    fn value(&self) -> JsValue {
+        THROWN.with_borrow(|(_, values)| values.get(&self.0).cloned().unwrap_or_default())
+    }
+}
+
+impl Drop for Thrown {
+    fn drop(&mut self) {
+        THROWN.with_borrow_mut(|(_, values)| values.remove(&self.0));
+    }
+}
 
 impl std::fmt::Display for Thrown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", self.0)
+        write!(f, "{:?}", self.value())
     }
 }
 
@@ -273,10 +298,10 @@ fn to_js(error: Error) -> JsValue {
         // Setting a property of a fresh object cannot fail.
         let _ = Reflect::set(&object, &key.into(), &value);
     };
-    if let Some(cause) = error.source() {
-        match cause.downcast_ref::<Thrown>() {
-            Some(Thrown(value)) if text_of(value, "code").as_deref() == Some(error.code()) => return value.clone(),
-            Some(Thrown(value)) => set("cause", value.clone()),
+    if let Some(cause) = error.cause() {
+        match cause.downcast_ref::<Thrown>().map(Thrown::value) {
+            Some(value) if text_of(&value, "code").as_deref() == Some(error.code()) => return value,
+            Some(value) => set("cause", value),
             None => set("cause", js_sys::Error::new(&cause.to_string()).into()),
         }
     }
@@ -290,7 +315,7 @@ fn to_js(error: Error) -> JsValue {
 /// The error for whatever JavaScript threw.
 fn from_thrown(thrown: &JsValue) -> Error {
     let message = text_of(thrown, "message").unwrap_or_else(|| format!("{thrown:?}"));
-    Error::from_code(&text_of(thrown, "code").unwrap_or_default(), message).because(Thrown(thrown.clone()))
+    Error::from_code(&text_of(thrown, "code").unwrap_or_default(), message).because(Thrown::new(thrown))
 }
 
 fn text_of(value: &JsValue, key: &str) -> Option<String> {
