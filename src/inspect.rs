@@ -30,7 +30,7 @@ pub async fn inspect(files: &dyn Files) -> Result<Value> {
         },
         Err(e) => e,
     };
-    match refusal {
+    match refusal.kind() {
         Error::UnsupportedModel(_)
         | Error::UnsupportedFormat(_)
         | Error::MissingTensor(_)
@@ -45,7 +45,7 @@ pub async fn inspect(files: &dyn Files) -> Result<Value> {
                 "info": info,
             }))
         }
-        e => Err(e),
+        _ => Err(refusal),
     }
 }
 

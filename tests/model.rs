@@ -315,7 +315,7 @@ fn errors_leave_the_model_usable() {
 #[test]
 fn context_fills_up() {
     let mut model = load(&goldens().join("gguf-models/llama-Q4_0.gguf"), gpu(Tier::All), KvType::F16);
-    let context = model.stats()["context_length"].as_u64().expect("context_length") as u32;
+    let context = model.stats().context_length;
     let (tokens, _) = greedy(&mut model, &vec![5; context as usize - 6], u32::MAX);
     assert_eq!(tokens.len(), 6);
     assert_eq!(serde_json::to_value(model.usage().expect("usage").finish_reason).expect("JSON"), "length");

@@ -45,7 +45,9 @@ impl Gpu {
         if bytes > most {
             return Err(Error::LimitExceeded(format!(
                 "The buffer `{label}` needs {bytes} bytes, this device allows {most} per buffer."
-            )));
+            ))
+            .with("neededBytes", bytes)
+            .with("allowedBytes", most));
         }
         let bytes = bytes.max(16).next_multiple_of(16);
         let buffer = self.context.device.create_buffer(&wgpu::BufferDescriptor {

@@ -189,7 +189,7 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
     supported(&info)?;
     let tensors = match safetensors::read(files).await {
         Ok(tensors) => tensors,
-        Err(e @ Error::DownloadFailed(_)) => {
+        Err(e) if matches!(e.kind(), Error::DownloadFailed(_)) => {
             for pickle in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
                 if files.open(pickle).await?.is_some() {
                     return Err(Error::UnsupportedFormat(format!(

@@ -17,9 +17,16 @@ export async function use(): Promise<string> {
   for await (const piece of reply) piece.length;
   const { text, usage, finishReason } = await reply;
   const wrong = new LacewingError("offline", "x").code === finishReason as unknown;
+  const stats = await model.stats();
+  const numbers: number = stats.vocabSize + stats.heapBytes + stats.kvBytesPerToken;
+  // @ts-expect-error Counters are those of the engine, no others.
+  stats.noSuchCounter;
+  const none: number | undefined = undefined;
+  await load("x.gguf", { depth: none, kv: { storage: undefined }, headers: new Headers(), fetch, signal: undefined });
+  await reply.catch((e: LacewingError) => (e.name satisfies "LacewingError" | "AbortError", e.cause, e.details["url"]));
   // @ts-expect-error A misspelt option is an error of types, too.
   await load("x.gguf", { contextLenght: 5 });
-  return text + usage.completionTokens + wrong + (await model.logits([1])).vocabSize;
+  return text + numbers + usage.completionTokens + wrong + (await model.logits([1])).vocabSize;
 }
 `;
 
@@ -46,10 +53,12 @@ function program(runtime, base) {
   const suite = (name) => JSON.stringify(pathToFileURL(join(ROOT, "tests/platform", name)).href);
   return `import { load, LacewingError } from "lacewing";
 import { load as loadInWorker } from "lacewing/worker";
+// Not an entry of the package, but a pure function of it.
+import { pathOfUrl } from "./node_modules/lacewing/dist/fs.js";
 import { suite } from ${suite("suite.mjs")};
 import { runTests } from ${suite("harness.mjs")};
 const context = ${JSON.stringify({ base, modelPath: MODEL })};
-const counts = await runTests("${runtime}", suite({ ...context, load, loadInWorker, LacewingError }));
+const counts = await runTests("${runtime}", suite({ ...context, pathOfUrl, load, loadInWorker, LacewingError }));
 console.log("${RESULT}" + JSON.stringify(counts));
 `;
 }
@@ -108,7 +117,7 @@ export async function runPlatforms(runtimes) {
       if (runtime === "types") {
         writeFileSync(join(project, "types.ts"), TYPES);
         const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
-        const options = ["--noEmit", "--strict", "--target", "ES2022", "--module", "NodeNext", "--lib", "ES2022,ESNext.Disposable,DOM,DOM.AsyncIterable"];
+        const options = ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--target", "ES2022", "--module", "NodeNext", "--lib", "ES2022,ESNext.Disposable,DOM,DOM.AsyncIterable"];
         counts = await run(process.execPath, ["-e", `
           const { status, stdout } = require("node:child_process").spawnSync(process.execPath, ${JSON.stringify([tsc, ...options, "types.ts"])}, { encoding: "utf8" });
           console.log((status === 0 ? "ok       types: the declarations of the package" : "FAILED   types:\\n" + stdout));

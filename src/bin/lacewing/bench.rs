@@ -61,8 +61,8 @@ pub async fn run(args: Args) -> Result<()> {
             "--prompt and --repeats must be at least 1, --tokens at least {MIN_TOKENS}"
         )));
     }
-    let context = model.stats()["context_length"].as_u64().unwrap_or(0);
-    if u64::from(prompt) + u64::from(tokens) > context {
+    let context = model.stats().context_length;
+    if u64::from(prompt) + u64::from(tokens) > u64::from(context) {
         return Err(Error::ContextOverflow(format!(
             "--prompt {prompt} and --tokens {tokens} do not fit the context of {context}: give fewer, or a larger \
              --context-length"
@@ -71,15 +71,14 @@ pub async fn run(args: Args) -> Result<()> {
     let m = measure(&mut model, prompt, tokens, repeats).await?;
 
     let stats = model.stats();
-    let weight_bytes = stats["weight_bytes_per_token"].as_u64().unwrap_or(0);
-    let kv_bytes = stats["kv_bytes_per_token"].as_u64().unwrap_or(0);
+    let (weight_bytes, kv_bytes) = (stats.weight_bytes_per_token, stats.kv_bytes_per_token);
     // A decoded token reads every weight and the cache of half the reply on average.
     let live = u64::from(prompt) + u64::from(tokens) / 2;
     let achieved = (weight_bytes + kv_bytes * live) as f64 * m.decode / 1e9;
     let report = serde_json::json!({
         "model": args.model.as_ref().or(args.synthetic.as_ref()),
-        "adapter": stats["adapter"],
-        "tier": stats["tier"],
+        "adapter": stats.adapter,
+        "tier": stats.tier,
         "prompt_tokens": prompt,
         "generated_tokens": tokens,
         "repeats": repeats,
@@ -99,7 +98,7 @@ pub async fn run(args: Args) -> Result<()> {
         "uploads_bytes_per_token": m.uploads,
         "objects_created_per_token": m.objects,
         "record_us_per_token": m.record_us,
-        "gpu_bytes": stats["gpu_bytes"],
+        "gpu_bytes": stats.gpu_bytes,
         "heap_peak_bytes": heap::peak_bytes(),
     });
     if args.json {
@@ -146,7 +145,7 @@ struct Measured {
 }
 
 async fn measure(model: &mut Model, prompt: u32, tokens: u32, repeats: u32) -> Result<Measured> {
-    let vocab_size = model.stats()["vocab_size"].as_u64().unwrap_or(1);
+    let vocab_size = u64::from(model.stats().vocab_size);
     let options = GenerateOptions {
         max_tokens: Some(tokens),
         temperature: Some(0.0),
