@@ -3,7 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { MODEL, ROOT, startFixtures } from "./fixtures.mjs";
+import { MODEL, REAL, ROOT, startFixtures } from "./fixtures.mjs";
 
 const RESULT = "RESULT ";
 const TYPES = `import { load, LacewingError, type Model, type Progress } from "lacewing";
@@ -48,7 +48,7 @@ function program(runtime, base) {
 import { load as loadInWorker } from "lacewing/worker";
 import { suite } from ${suite("suite.mjs")};
 import { runTests } from ${suite("harness.mjs")};
-const context = ${JSON.stringify({ base, modelPath: MODEL })};
+const context = ${JSON.stringify({ base, modelPath: MODEL, real: runtime === "node" ? REAL : undefined })};
 const counts = await runTests("${runtime}", suite({ ...context, load, loadInWorker, LacewingError }));
 console.log("${RESULT}" + JSON.stringify(counts));
 `;

@@ -2,8 +2,10 @@
 //   load, loadInWorker, LacewingError   of the package
 //   base                                URL of the fault server: "goldens/" and perhaps "shared/" are its directories
 //   modelPath                           path of a golden model, where the runtime has paths
+//   real                                path or URL of a trained model, where one is to be tested
 import { assert, equal, fails, Skip } from "./harness.mjs";
 import { downloadTests } from "./suite-download.mjs";
+import { realTests } from "./suite-real.mjs";
 import { withString } from "./gguf.mjs";
 
 const MODEL = "goldens/llama-Q4_0.gguf";
@@ -228,6 +230,7 @@ export function suite(context) {
       await fails("aborted", slow, LacewingError);
     }],
     ...downloadTests(context, { options, fetchBytes, MODEL, GREEDY, reference: async () => (await stillWorks(), reference) }),
+    ...realTests(context, { options, fetchBytes }),
     ["a disposed model says so and aborts what runs", async () => {
       const m = await load(bytes, options);
       const running = m.session().prompt("Once upon a time", { ...GREEDY, maxTokens: 300 });
