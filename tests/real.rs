@@ -157,7 +157,7 @@ fn negative_log_likelihood(logits: &[f32], id: u32) -> f64 {
 fn smollm2_135m_instruct_q4_1() {
     let (golden, mut model) = open("smollm2");
     check_prompts(&golden, &model);
-    for name in ["capital", "sky", "sum", "fruits", "json", "rust", "japanese", "pirate"] {
+    for name in ["sky", "fruits", "json", "japanese"] {
         check_logits(&mut model, case(&golden, name));
     }
     // Their margins are clear to the end, so the reply is compared with its end token, too.
