@@ -2,7 +2,7 @@
 
 mod model_support;
 
-use lacewing::formats::{DType, TensorFile};
+use lacewing::formats::{DType, Stored, TensorFile};
 use lacewing::kernels::{Bind, Caps};
 use lacewing::model::build::build;
 use lacewing::model::config::ArchInfo;
@@ -119,7 +119,8 @@ fn device_bytes_are_those_of_the_layouts() {
     let (w, r) = loaded(&spec, &file, Caps::BASE);
     check_hf(&r, &b, &w);
     let matrices = file.tensors.iter().filter(|t| t.shape.len() == 2);
-    let expected: u64 = matrices.map(|t| Layout::of(t.dtype).bytes(t.rows() as u32, t.cols() as u32)).sum();
+    let expected: u64 =
+        matrices.map(|t| Layout::of(Stored::Blocks(t.dtype)).bytes(t.rows() as u32, t.cols() as u32)).sum();
     let l = &w.layers[0];
     let GateUp::Fused(gate_up) = &l.gate_up else { panic!() };
     let all = [&w.embed, w.output.as_ref().unwrap(), &l.qkv[0].matrix, &l.o.matrix, &gate_up.matrix, &l.down.matrix];
@@ -183,7 +184,7 @@ fn large_matrices_are_split_by_rows_and_stacks_come_apart() {
         let (file, _) = b.file();
         let spec = build(&info(&sizes, json!({})), &file, None).unwrap();
         // q, k, v (128 rows) still fit together; gate and up (320) do not, nor does up (160) in one part.
-        let limit = u64::from(Layout::of(dtype).row_code_words(64)) * 4 * 130;
+        let limit = u64::from(Layout::of(Stored::Blocks(dtype)).row_code_words(64)) * 4 * 130;
         let caps = Caps { max_binding_bytes: limit, ..Caps::BASE };
         let (w, r) = loaded(&spec, &file, caps);
         check_hf(&r, &b, &w);
@@ -192,14 +193,14 @@ fn large_matrices_are_split_by_rows_and_stacks_come_apart() {
         assert_eq!(up.matrix.parts.iter().map(|p| p.rows).collect::<Vec<_>>(), [128, 32]);
         assert!(r.buffers.values().all(|b| b.len() as u64 <= limit));
         // Now q and k fit together but not with v; down and the embedding are split.
-        let limit = u64::from(Layout::of(dtype).row_code_words(64)) * 4 * 100;
+        let limit = u64::from(Layout::of(Stored::Blocks(dtype)).row_code_words(64)) * 4 * 100;
         let caps = Caps { max_buffer_bytes: limit, ..Caps::BASE };
         let (w, r) = loaded(&spec, &file, caps);
         check_hf(&r, &b, &w);
         assert_eq!(w.layers[0].qkv.len(), 2);
         assert!(w.layers[0].down.matrix.parts.len() > 1);
         // Not even q alone.
-        let limit = u64::from(Layout::of(dtype).row_code_words(64)) * 4 * 60;
+        let limit = u64::from(Layout::of(Stored::Blocks(dtype)).row_code_words(64)) * 4 * 60;
         let (error, r) = placed(&spec, &file, Caps { max_binding_bytes: limit, ..Caps::BASE });
         let error = error.err().unwrap();
         assert_eq!(error.code(), "limit-exceeded", "{error}");

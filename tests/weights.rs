@@ -1,11 +1,22 @@
 //! File blocks against the reference decoder's values (goldens), and the two independent views of the device layouts.
 
 use half::f16;
-use lacewing::formats::DType;
-use lacewing::weights::{Layout, random, transcode, unpack};
+use lacewing::formats::{DType, Stored};
+use lacewing::weights::transcode::{self, Rows};
+use lacewing::weights::{Layout, decode, random, unpack};
 
-const TYPES: [DType; 8] =
-    [DType::F32, DType::F16, DType::BF16, DType::Q4_0, DType::Q8_0, DType::Q4_K, DType::Q5_K, DType::Q6_K];
+/// Transcodes, with the layout that is meant.
+fn transcoded(dtype: DType, cols: u32, data: &[u8]) -> lacewing::Result<(Layout, Rows)> {
+    let stored = Stored::Blocks(dtype);
+    Ok((Layout::of(stored), transcode::rows(stored, cols, &[data])?))
+}
+
+/// Values of a matrix of one part.
+fn decoded(layout: Layout, cols: u32, rows: &Rows) -> Vec<f32> {
+    let n = rows.codes.len() as u32 / layout.row_code_words(cols);
+    let meta: Vec<u32> = rows.high.iter().chain(&rows.scales).copied().collect();
+    (0..n).flat_map(|r| decode::row(layout, &rows.codes, &meta, n, cols, r)).map(|v| v as f32).collect()
+}
 
 /// Blocks `[rows, bytes_per_row]` and values `[rows, cols]` of a golden, with `cols`.
 fn golden(dtype: DType) -> (Vec<u8>, Vec<f32>, u32) {
@@ -28,7 +39,7 @@ fn assert_equal(got: &[f32], want: &[f32], what: &str) {
 
 #[test]
 fn unpack_equals_the_reference_decoder() {
-    for dtype in TYPES.into_iter().filter(|t| *t != DType::F32) {
+    for dtype in DType::ALL.iter().copied().filter(|t| *t != DType::F32) {
         let (blocks, values, _) = golden(dtype);
         assert!(values.len() >= 256, "{}", dtype.name());
         assert_equal(&unpack::unpack(dtype, &blocks).unwrap(), &values, dtype.name());
@@ -37,13 +48,11 @@ fn unpack_equals_the_reference_decoder() {
 
 #[test]
 fn device_layout_equals_the_reference_decoder() {
-    for dtype in TYPES.into_iter().filter(|t| *t != DType::F32) {
+    for dtype in DType::ALL.iter().copied().filter(|t| *t != DType::F32) {
         let (blocks, values, cols) = golden(dtype);
-        for layout in [Layout::of(dtype), Layout::F32] {
-            let rows = transcode::rows(dtype, layout, cols, &blocks).unwrap();
-            let what = format!("{} as {}", dtype.name(), layout.name());
-            assert_equal(&transcode::layout_to_f32(layout, cols, &rows), &values, &what);
-        }
+        let (layout, rows) = transcoded(dtype, cols, &blocks).unwrap();
+        let what = format!("{} as {}", dtype.name(), layout.name());
+        assert_equal(&decoded(layout, cols, &rows), &values, &what);
     }
 }
 
@@ -51,7 +60,8 @@ fn device_layout_equals_the_reference_decoder() {
 fn random_blocks(dtype: DType, n: usize, seed: u64) -> Vec<u8> {
     let mut rng = random::Random::new(seed);
     let fields: &[usize] = match dtype {
-        DType::Q4_0 | DType::Q8_0 => &[0],
+        DType::Q4_0 | DType::Q5_0 | DType::Q8_0 => &[0],
+        DType::Q4_1 | DType::Q5_1 => &[0, 2],
         DType::Q4_K | DType::Q5_K => &[0, 2],
         DType::Q6_K => &[208],
         _ => &[],
@@ -74,26 +84,27 @@ fn random_blocks(dtype: DType, n: usize, seed: u64) -> Vec<u8> {
 
 #[test]
 fn two_ways_to_f32_agree_on_any_width_and_any_range_of_rows() {
-    for dtype in TYPES {
+    for &dtype in DType::ALL {
         let per = dtype.block_elems() as usize;
         for blocks_per_row in [1, 2, 3, 31, 33] {
             let cols = (blocks_per_row * per) as u32;
             let n = 5;
             let data = random_blocks(dtype, n * blocks_per_row, 3 + blocks_per_row as u64);
             let want = unpack::unpack(dtype, &data).unwrap();
-            let layout = Layout::of(dtype);
-            let rows = transcode::rows(dtype, layout, cols, &data).unwrap();
+            let (layout, rows) = transcoded(dtype, cols, &data).unwrap();
             assert_eq!(
                 (rows.codes.len() + rows.high.len() + rows.scales.len()) as u64 * 4,
                 layout.bytes(n as u32, cols)
             );
             let what = format!("{} with {cols} columns", dtype.name());
-            assert_equal(&transcode::layout_to_f32(layout, cols, &rows), &want, &what);
+            assert_equal(&decoded(layout, cols, &rows), &want, &what);
             // A slice of rows is the same words: loading streams in slices.
             let row_bytes = data.len() / n;
-            let slice = transcode::rows(dtype, layout, cols, &data[2 * row_bytes..4 * row_bytes]).unwrap();
+            let (_, slice) = transcoded(dtype, cols, &data[2 * row_bytes..4 * row_bytes]).unwrap();
             let code_words = layout.row_code_words(cols) as usize;
             assert_eq!(slice.codes, rows.codes[2 * code_words..4 * code_words], "{what}");
+            let high_words = layout.row_high_words(cols) as usize;
+            assert_eq!(slice.high, rows.high[2 * high_words..4 * high_words], "{what}");
             let scale_words = layout.scale_words(cols) as usize;
             assert_eq!(slice.scales, rows.scales[2 * scale_words..4 * scale_words], "{what}");
             // Columns beyond the row are zero words.
@@ -111,37 +122,56 @@ fn lane_order_of_one_block_is_as_documented() {
     // Q4_0 with element i = i % 16, so that each word can be written by hand.
     let mut block = vec![0, 0x3C]; // d = 1
     block.extend((0..16u8).map(|j| j | j << 4));
-    let rows = transcode::rows(DType::Q4_0, Layout::Ga4Sym, 32, &block).unwrap();
+    let (_, rows) = transcoded(DType::Q4_0, 32, &block).unwrap();
     assert_eq!(rows.codes, [0x7362_5140, 0xFBEA_D9C8, 0x7362_5140, 0xFBEA_D9C8]);
     assert_eq!(rows.scales, [0x3C00]);
+    // Q5_1: the same nibbles, the fifth bit set in columns 1, 10, 19 and 28.
+    let mut block = vec![0, 0x3C, 0, 0x40]; // d = 1, m = 2
+    block.extend(0x1008_0402u32.to_le_bytes());
+    block.extend((0..16u8).map(|j| j | j << 4));
+    let (_, rows) = transcoded(DType::Q5_1, 32, &block).unwrap();
+    assert_eq!(rows.codes, [0x7362_5140, 0xFBEA_D9C8, 0x7362_5140, 0xFBEA_D9C8]);
+    assert_eq!(rows.high, [1 << (8 + 0) | 1 << (16 + 2) | 1 << (24 + 4) | 1 << 7]);
+    assert_eq!(rows.scales, [0x4000_3C00]);
     // Q8_0: the byte of element i is i - 16 in the file, + 128 on the device.
     let mut block = vec![0, 0x3C];
     block.extend((0..32u8).map(|i| i.wrapping_sub(16)));
-    let rows = transcode::rows(DType::Q8_0, Layout::Ga8Sym, 32, &block).unwrap();
+    let (_, rows) = transcoded(DType::Q8_0, 32, &block).unwrap();
     assert_eq!(rows.codes[0], 0x7372_7170);
     assert_eq!(rows.codes[7], 0x8F8E_8D8C);
 }
 
 #[test]
-fn cut_rows_and_lossy_layouts_are_typed_errors() {
-    for dtype in TYPES {
+fn cut_rows_are_typed_errors() {
+    let code = |dtype, cols, data: &[&[u8]]| transcode::rows(Stored::Blocks(dtype), cols, data).unwrap_err().code();
+    for &dtype in DType::ALL {
         let (bytes, elems) = (dtype.block_bytes() as usize, dtype.block_elems() as u32);
         let data = vec![0; 2 * bytes];
         for cut in 1..2 * bytes {
             if cut != bytes {
-                let got = transcode::rows(dtype, Layout::of(dtype), elems, &data[..cut]);
-                assert_eq!(got.unwrap_err().code(), "bad-file", "{} cut at {cut}", dtype.name());
-                assert_eq!(transcode::to_f32(dtype, &data[..cut]).unwrap_err().code(), "bad-file");
+                assert_eq!(code(dtype, elems, &[&data[..cut]]), "bad-file", "{} cut at {cut}", dtype.name());
+                let vector = transcode::to_f32(Stored::Blocks(dtype), &[&data[..cut]]);
+                assert_eq!(vector.unwrap_err().code(), "bad-file");
             }
         }
-        assert_eq!(transcode::rows(dtype, Layout::of(dtype), 0, &data).unwrap_err().code(), "bad-file");
+        assert_eq!(code(dtype, 0, &[&data]), "bad-file");
+        assert_eq!(code(dtype, elems, &[]), "bad-file");
+        assert_eq!(code(dtype, elems, &[&data, &data]), "bad-file");
         if elems > 1 {
-            let got = transcode::rows(dtype, Layout::of(dtype), elems + 1, &data);
-            assert_eq!(got.unwrap_err().code(), "bad-file");
-            let got = transcode::rows(dtype, Layout::F16, elems, &data);
-            assert_eq!(got.unwrap_err().code(), "bad-request");
+            assert_eq!(code(dtype, elems + 1, &[&data]), "bad-file");
         }
     }
+}
+
+/// `Layout::of` is total, no layout is unused, and none keeps a type that another keeps.
+#[test]
+fn every_type_has_its_layout() {
+    let mut layouts: Vec<Layout> = DType::ALL.iter().map(|t| Layout::of(Stored::Blocks(*t))).collect();
+    for (layout, dtype) in layouts.iter().zip(DType::ALL) {
+        assert_eq!(u64::from(layout.grain()), dtype.block_elems(), "{}", dtype.name());
+    }
+    layouts.sort();
+    assert_eq!(layouts, Layout::ALL);
 }
 
 #[test]
@@ -151,7 +181,7 @@ fn random_rows_have_the_promised_size_and_spread() {
             let rows = random::random_rows(layout, 16, cols, 7);
             let words = rows.codes.len() + rows.high.len() + rows.scales.len();
             assert_eq!(words as u64 * 4, layout.bytes(16, cols), "{}", layout.name());
-            let values = transcode::layout_to_f32(layout, cols, &rows);
+            let values = decoded(layout, cols, &rows);
             assert_eq!(values.len(), 16 * cols as usize);
             let n = values.len() as f64;
             let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;

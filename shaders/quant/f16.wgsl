@@ -1,7 +1,6 @@
 // Layout f16: a chunk is 8 columns, two f16 per word. See quant/f32.wgsl for the contract.
 
 const QUADS: u32 = 2u;
-const NEEDS_SUM: bool = false;
 
 struct Chunk {
     codes: vec4<u32>,

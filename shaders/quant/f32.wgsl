@@ -3,11 +3,10 @@
 // scale_words (both per row) and scale_base (first word of the scales) of `params`:
 //   QUADS            quads of columns in a chunk (16 bytes of codes)
 //   load_chunk(r, c) chunk c of row r
-//   chunk_dot        dot product of a chunk with x[0..QUADS]; sum_x = sum of these x where NEEDS_SUM, else ignored
+//   chunk_dot        dot product of a chunk with x[0..QUADS]; sum_x = sum of these x
 //   chunk_quad(c, i) the values of quad i
 
 const QUADS: u32 = 1u;
-const NEEDS_SUM: bool = false;
 
 struct Chunk {
     codes: vec4<u32>,

@@ -1,45 +1,26 @@
-// Layout ga5_k: as ga4_k, with a fifth bit from the high plane: one word per unit, bit 8*(e&3) + (e>>2) of column e, so
-// that (word >> i) & 0x01010101 belongs to quad i. See quant/f32.wgsl for the contract.
+// Layout ga5_k: as ga4_k, with a fifth bit from the high plane.
+// See quant/f32.wgsl for the contract.
+#import lib/codes
+#import lib/scales
 
 const QUADS: u32 = 8u;
-const NEEDS_SUM: bool = true;
 
 struct Chunk {
     codes: vec4<u32>,
     high: u32,
-    scale: f32,
-    low: f32,
+    scale: vec2<f32>,
 }
 
 fn load_chunk(row: u32, chunk: u32) -> Chunk {
-    let block = params.scale_base + row * params.scale_words + (chunk >> 3u) * 5u;
-    let word = (chunk >> 2u) & 1u;
-    let byte = 8u * (chunk & 3u);
-    let d = unpack2x16float(w_meta[block]);
-    let sc = f32((w_meta[block + 1u + word] >> byte) & 0xFFu);
-    let mn = f32((w_meta[block + 3u + word] >> byte) & 0xFFu);
     let at = row * params.chunks + chunk; // a chunk is a unit, which has one high word
-    return Chunk(w_codes[at], w_meta[at], d.x * sc, d.y * mn);
+    return Chunk(w_codes[at], w_meta[at], unit_scale_k(row, chunk));
 }
 
 fn chunk_quad(c: Chunk, i: u32) -> vec4<f32> {
-    let low = (c.codes[i >> 1u] >> (4u * (i & 1u))) & 0x0F0F0F0Fu;
-    let q = vec4<f32>(unpack4xU8(low | (((c.high >> i) & 0x01010101u) << 4u)));
-    return c.scale * q - c.low;
+    let q = vec4<f32>(unpack4xU8(nibble_quad(c.codes, i) | fifth_bits(c.high, i)));
+    return c.scale.x * q - c.scale.y;
 }
 
 fn chunk_dot(c: Chunk, x: ptr<function, array<vec4<f32>, 8>>, sum_x: f32) -> f32 {
-    let even = vec4<u32>(c.high, c.high >> 2u, c.high >> 4u, c.high >> 6u) & vec4<u32>(0x01010101u);
-    let odd = vec4<u32>(c.high >> 1u, c.high >> 3u, c.high >> 5u, c.high >> 7u) & vec4<u32>(0x01010101u);
-    let low = (c.codes & vec4<u32>(0x0F0F0F0Fu)) | (even << vec4<u32>(4u));
-    let high = ((c.codes >> vec4<u32>(4u)) & vec4<u32>(0x0F0F0F0Fu)) | (odd << vec4<u32>(4u));
-    var v = vec4<f32>(unpack4xU8(low.x)) * (*x)[0];
-    v = fma(vec4<f32>(unpack4xU8(high.x)), (*x)[1], v);
-    v = fma(vec4<f32>(unpack4xU8(low.y)), (*x)[2], v);
-    v = fma(vec4<f32>(unpack4xU8(high.y)), (*x)[3], v);
-    v = fma(vec4<f32>(unpack4xU8(low.z)), (*x)[4], v);
-    v = fma(vec4<f32>(unpack4xU8(high.z)), (*x)[5], v);
-    v = fma(vec4<f32>(unpack4xU8(low.w)), (*x)[6], v);
-    v = fma(vec4<f32>(unpack4xU8(high.w)), (*x)[7], v);
-    return fma(c.scale, (v.x + v.y) + (v.z + v.w), -c.low * sum_x);
+    return fma(c.scale.x, codes5_dot(c.codes, c.high, x), -c.scale.y * sum_x);
 }

@@ -3,7 +3,6 @@
 // 8*(e&3) + 2*(e>>2). Scales: per block 5 words: d f16, sc i8[16]. See quant/f32.wgsl for the contract.
 
 const QUADS: u32 = 8u;
-const NEEDS_SUM: bool = false; // two scales per chunk: subtracting 32 from the codes is cheaper than two sums of x
 
 struct Chunk {
     codes: vec4<u32>,
@@ -30,6 +29,7 @@ fn chunk_quad(c: Chunk, i: u32) -> vec4<f32> {
     return select(c.scale.x, c.scale.y, i >= 4u) * codes6(c.codes[i >> 1u] >> (4u * (i & 1u)), high);
 }
 
+// Two scales per chunk: subtracting 32 from the codes is cheaper than two sums of x.
 fn chunk_dot(c: Chunk, x: ptr<function, array<vec4<f32>, 8>>, sum_x: f32) -> f32 {
     var v = codes6(c.codes.x, c.high.x) * (*x)[0];
     v = fma(codes6(c.codes.x >> 4u, c.high.x >> 2u), (*x)[1], v);

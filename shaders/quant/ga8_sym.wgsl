@@ -1,8 +1,9 @@
 // Layout ga8_sym: a chunk is 16 columns (half a unit), codes q + 128 in bytes, value = s * q; one f16 scale per unit.
 // Flipping the top bit of q + 128 gives q as a signed byte. See quant/f32.wgsl for the contract.
 
+#import lib/scales
+
 const QUADS: u32 = 4u;
-const NEEDS_SUM: bool = false;
 
 struct Chunk {
     codes: vec4<u32>,
@@ -10,10 +11,8 @@ struct Chunk {
 }
 
 fn load_chunk(row: u32, chunk: u32) -> Chunk {
-    let unit = chunk >> 1u;
-    let pair = unpack2x16float(w_meta[params.scale_base + row * params.scale_words + (unit >> 1u)]);
     let codes = w_codes[row * params.chunks + chunk] ^ vec4<u32>(0x80808080u);
-    return Chunk(codes, select(pair.x, pair.y, (unit & 1u) == 1u));
+    return Chunk(codes, unit_scale(row, chunk >> 1u));
 }
 
 fn chunk_quad(c: Chunk, i: u32) -> vec4<f32> {

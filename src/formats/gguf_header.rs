@@ -74,60 +74,43 @@ fn check_version(version: u32, name: &str) -> Result<()> {
     }
 }
 
-/// The name of a tensor type, and the type itself when it is supported.
-fn tensor_type(id: u32) -> (&'static str, Option<DType>) {
-    let supported = match id {
-        0 => DType::F32,
-        1 => DType::F16,
-        2 => DType::Q4_0,
-        8 => DType::Q8_0,
-        12 => DType::Q4_K,
-        13 => DType::Q5_K,
-        14 => DType::Q6_K,
-        30 => DType::BF16,
-        _ => {
-            let name = match id {
-                3 => "Q4_1",
-                4 => "Q4_2 (removed from the format)",
-                5 => "Q4_3 (removed from the format)",
-                6 => "Q5_0",
-                7 => "Q5_1",
-                9 => "Q8_1",
-                10 => "Q2_K",
-                11 => "Q3_K",
-                15 => "Q8_K",
-                16 => "IQ2_XXS",
-                17 => "IQ2_XS",
-                18 => "IQ3_XXS",
-                19 => "IQ1_S",
-                20 => "IQ4_NL",
-                21 => "IQ3_S",
-                22 => "IQ2_S",
-                23 => "IQ4_XS",
-                24 => "I8",
-                25 => "I16",
-                26 => "I32",
-                27 => "I64",
-                28 => "F64",
-                29 => "IQ1_M",
-                31 => "Q4_0_4_4 (removed from the format)",
-                32 => "Q4_0_4_8 (removed from the format)",
-                33 => "Q4_0_8_8 (removed from the format)",
-                34 => "TQ1_0",
-                35 => "TQ2_0",
-                36 => "IQ4_NL_4_4 (removed from the format)",
-                37 => "IQ4_NL_4_8 (removed from the format)",
-                38 => "IQ4_NL_8_8 (removed from the format)",
-                39 => "MXFP4",
-                40 => "NVFP4",
-                41 => "Q1_0",
-                42 => "Q2_0",
-                _ => "unknown to this version",
-            };
-            return (name, None);
-        }
-    };
-    (supported.name(), Some(supported))
+/// What other tensor types are called.
+fn unsupported_type(id: u32) -> &'static str {
+    match id {
+        4 => "Q4_2 (removed from the format)",
+        5 => "Q4_3 (removed from the format)",
+        9 => "Q8_1",
+        10 => "Q2_K",
+        11 => "Q3_K",
+        15 => "Q8_K",
+        16 => "IQ2_XXS",
+        17 => "IQ2_XS",
+        18 => "IQ3_XXS",
+        19 => "IQ1_S",
+        20 => "IQ4_NL",
+        21 => "IQ3_S",
+        22 => "IQ2_S",
+        23 => "IQ4_XS",
+        24 => "I8",
+        25 => "I16",
+        26 => "I32",
+        27 => "I64",
+        28 => "F64",
+        29 => "IQ1_M",
+        31 => "Q4_0_4_4 (removed from the format)",
+        32 => "Q4_0_4_8 (removed from the format)",
+        33 => "Q4_0_8_8 (removed from the format)",
+        34 => "TQ1_0",
+        35 => "TQ2_0",
+        36 => "IQ4_NL_4_4 (removed from the format)",
+        37 => "IQ4_NL_4_8 (removed from the format)",
+        38 => "IQ4_NL_8_8 (removed from the format)",
+        39 => "MXFP4",
+        40 => "NVFP4",
+        41 => "Q1_0",
+        42 => "Q2_0",
+        _ => "unknown to this version",
+    }
 }
 
 /// Value types of the format.
@@ -337,16 +320,14 @@ impl Reader<'_> {
         let id = self.u32(&name).await?;
         let offset = self.u64(&name).await?;
         self.count_memory(100)?;
-        let dtype = match tensor_type(id) {
-            (_, Some(dtype)) => dtype,
-            (label, None) => {
-                return Err(Error::UnsupportedFormat(format!(
-                    "{}: tensor {name:?} has type {label} (id {id}); F32, F16, BF16, Q4_0, Q8_0, Q4_K, Q5_K and Q6_K \
-                     are supported: take a Q4_K_M or Q8_0 file of this model",
-                    self.source.name()
-                )));
-            }
-        };
+        let dtype = DType::of_gguf(id).ok_or_else(|| {
+            Error::UnsupportedFormat(format!(
+                "{}: tensor {name:?} has type {} (id {id}); supported are {}: take a Q4_K_M or Q8_0 file of this model",
+                self.source.name(),
+                unsupported_type(id),
+                DType::ALL.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ")
+            ))
+        })?;
         Ok(RawTensor { name, dtype, shape, offset })
     }
 }

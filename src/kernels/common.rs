@@ -121,10 +121,10 @@ pub fn test_layouts(caps: &Caps) -> &'static [Layout] {
 
 /// Columns of test matrices: tiny, unaligned (for layouts without blocks), and about real.
 pub fn test_cols(layout: Layout) -> [u32; 3] {
-    match layout {
-        Layout::F32 | Layout::F16 | Layout::Bf16 => [4, 100, 576],
-        Layout::Ga4Sym | Layout::Ga8Sym => [32, 96, 576],
-        Layout::Ga4K | Layout::Ga5K | Layout::Ga6K => [256, 768, 2304],
+    match layout.grain() {
+        1 => [4, 100, 576],
+        32 => [32, 96, 576],
+        n => [n, 3 * n, 9 * n],
     }
 }
 

@@ -1,7 +1,7 @@
 //! Building blocks of test cases: seeded spiky inputs, sentinel-filled outputs, buffers numbered as they are added.
 
 use super::{Bind, BufferId, Case, KvType, Matrix, MatrixPart, OutputKind, Step, StepState};
-use crate::weights::random::random_rows;
+use crate::weights::random::{Random, random_rows};
 use crate::weights::{Layout, UNIT, units};
 
 /// What outputs hold before a kernel runs: finite as f32 (2.3e7) and as two f16 (15.4).
@@ -10,20 +10,17 @@ pub(super) const SENTINEL: u32 = 0x4BAD_4BAD;
 /// Words that an output buffer has beyond what its kernel may write.
 const MARGIN: usize = 8;
 
-/// A seeded generator (splitmix64).
-pub(super) struct Rng(u64);
+/// A seeded generator of test inputs.
+pub(super) struct Rng(Random);
 
 impl Rng {
-    /// A generator; equal seeds give equal sequences.
+    /// A generator; equal seeds give equal sequences, others than those of the weights.
     pub fn new(seed: u64) -> Rng {
-        Rng(seed ^ 0x5851_F42D_4C95_7F2D)
+        Rng(Random::new(seed ^ 0x5851_F42D_4C95_7F2D))
     }
     /// 32 random bits.
     pub fn word(&mut self) -> u32 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 32) as u32
+        (self.0.next_u64() >> 32) as u32
     }
     /// Uniform in 0..1.
     pub fn unit(&mut self) -> f32 {

@@ -163,10 +163,10 @@ impl Kernel for MatMul {
         let mut cases = Vec::new();
         for (i, layout) in Layout::ALL.iter().enumerate() {
             // Tiny and unaligned columns; quantised files have whole blocks only.
-            let [tiny, odd, real] = match layout {
-                Layout::F32 | Layout::F16 | Layout::Bf16 => [8, [20, 172, 100][i % 3], 160],
-                Layout::Ga4Sym | Layout::Ga8Sym => [32, 96, 576],
-                Layout::Ga4K | Layout::Ga5K | Layout::Ga6K => [256, 768, 512],
+            let [tiny, odd, real] = match layout.grain() {
+                1 => [8, [20, 172, 100][i % 3], 160],
+                32 => [32, 96, 576],
+                n => [n, 3 * n, 2 * n],
             };
             let shape = |cols, rows, bucket, tokens| Shape { cols, rows, bucket, tokens, ..Shape::default() };
             let tiny = shape(tiny, 1, 9, 9);

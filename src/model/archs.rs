@@ -1,7 +1,7 @@
 //! The architectures that run: one row each. What differs between them is data here or in `ModelSpec`.
 
 use crate::error::{Error, Result};
-use crate::formats::{TensorFile, TensorInfo};
+use crate::formats::{TensorFile, Weight};
 use std::collections::HashMap;
 
 /// Names of the weights in one dialect, without `.weight` and `.bias`; `{}` stands for the layer.
@@ -164,28 +164,29 @@ pub fn tensor_name(pattern: &str, layer: usize, suffix: &str) -> String {
     format!("{}.{suffix}", pattern.replace("{}", &layer.to_string()))
 }
 
-/// Tensors by name.
+/// Weights by name.
 pub struct Index<'a> {
-    tensors: &'a TensorFile,
+    /// All of them.
+    pub weights: &'a [Weight],
     by_name: HashMap<&'a str, usize>,
 }
 
 impl<'a> Index<'a> {
-    /// Indexes a file.
-    pub fn new(tensors: &'a TensorFile) -> Index<'a> {
-        let by_name = tensors.tensors.iter().enumerate().map(|(i, t)| (t.name.as_str(), i)).collect();
-        Index { tensors, by_name }
+    /// Indexes the weights of a file.
+    pub fn new(weights: &'a [Weight]) -> Index<'a> {
+        let by_name = weights.iter().enumerate().map(|(i, w)| (w.name.as_str(), i)).collect();
+        Index { weights, by_name }
     }
-    /// Position of a tensor in `TensorFile::tensors`.
+    /// Position of a weight.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
-    /// A tensor.
-    pub fn get(&self, name: &str) -> Option<&'a TensorInfo> {
-        self.position(name).map(|i| &self.tensors.tensors[i])
+    /// A weight.
+    pub fn get(&self, name: &str) -> Option<&'a Weight> {
+        self.position(name).map(|i| &self.weights[i])
     }
-    /// A tensor that must be there.
-    pub fn need(&self, name: &str) -> Result<&'a TensorInfo> {
+    /// A weight that must be there.
+    pub fn need(&self, name: &str) -> Result<&'a Weight> {
         self.get(name).ok_or_else(|| {
             Error::MissingTensor(format!(
                 "the model has no tensor {name}, which its architecture needs: the file is incomplete or of another \

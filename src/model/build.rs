@@ -6,7 +6,7 @@ use super::config::{ArchInfo, RopeInfo};
 use super::rope::inverse_frequencies;
 use super::spec::{LayerSpec, ModelSpec, RopeScaling, RopeSpec};
 use crate::error::{Error, Result};
-use crate::formats::{TensorFile, TensorInfo};
+use crate::formats::{TensorFile, Weight};
 use crate::kernels::Activation;
 
 /// Most layers.
@@ -60,7 +60,8 @@ pub fn build(info: &ArchInfo, tensors: &TensorFile, rope_factors: Option<Vec<f32
     if !(0.0..1.0).contains(&eps) {
         return Err(Error::BadFile(format!("the epsilon of the norms is {eps}, expected a small positive number")));
     }
-    let shapes = Shapes { index: Index::new(tensors), names: arch.names(Dialect::of(tensors)), d_model, head_dim };
+    let weights = tensors.weights();
+    let shapes = Shapes { index: Index::new(&weights), names: arch.names(Dialect::of(tensors)), d_model, head_dim };
     let (vocab_size, tied_embeddings) = shapes.embeddings(info)?;
     let rope = rope(info, head_dim, context_length, rope_factors)?;
     if info.gguf && arch.gguf_permuted && rope.n_rot != head_dim {
@@ -244,7 +245,7 @@ impl<'a> Shapes<'a> {
         }
     }
 
-    fn mismatch(&self, t: &TensorInfo, expected: &str) -> Error {
+    fn mismatch(&self, t: &Weight, expected: &str) -> Error {
         Error::BadFile(format!(
             "{} has shape {:?}, expected {expected}, since the metadata says a residual width of {} and heads of {} \
              dimensions: metadata and weights do not belong together",

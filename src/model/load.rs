@@ -106,8 +106,9 @@ fn place_in(
     let arch = Arch::by_name(spec.arch)
         .ok_or_else(|| Error::UnsupportedModel(format!("architecture {} is not supported", spec.arch)))?;
     let dialect = Dialect::of(tensors);
+    let weights = tensors.weights();
     let mut placer = Placer {
-        index: Index::new(tensors),
+        index: Index::new(&weights),
         names: arch.names(dialect),
         permuted: arch.gguf_permuted && dialect == Dialect::Gguf,
         caps,
@@ -118,7 +119,7 @@ fn place_in(
         no_meta: None,
     };
     let placed = placer.model(spec).and_then(|weights| {
-        placer.all_claimed(spec, tensors)?;
+        placer.all_claimed(spec)?;
         Ok(weights)
     });
     match placed {

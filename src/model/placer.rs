@@ -5,7 +5,7 @@ use super::spec::ModelSpec;
 use super::upload::{Target, Upload};
 use crate::error::{Error, Result};
 use crate::execute::{BufferUse, Executor};
-use crate::formats::{TensorFile, TensorInfo};
+use crate::formats::Weight;
 use crate::kernels::{Bind, BufferId, Caps, Matrix, MatrixPart};
 use crate::weights::Layout;
 use std::collections::HashSet;
@@ -46,16 +46,24 @@ impl Buffers for OnPaper {
     fn destroy(&mut self, _id: BufferId) {}
 }
 
-/// Rows of one tensor.
+/// Rows of one weight.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
-    pub(super) info: &'a TensorInfo,
-    pub(super) tensor: usize,
+    pub(super) weight: &'a Weight,
     /// First row.
     pub(super) first: u32,
     pub(super) rows: u32,
     /// Rows of q or k in pairs (2i, 2i+1) within heads of this many rows.
     pub(super) permute: Option<u32>,
+    /// Added to every element (vectors only): norms that multiply by 1 + w.
+    pub(super) add: f32,
+}
+
+impl Rows<'_> {
+    fn upload(&self, first: u32, rows: u32, target: Target) -> Upload {
+        let (stored, tensors) = (self.weight.stored, self.weight.tensors.clone());
+        Upload { stored, tensors, first, rows, permute: self.permute, add: self.add, target }
+    }
 }
 
 pub(super) struct Placer<'a, 'e> {
@@ -72,28 +80,27 @@ pub(super) struct Placer<'a, 'e> {
 
 impl<'a> Placer<'a, '_> {
     pub(super) fn claim(&mut self, name: &str, shape: &[u32]) -> Result<Rows<'a>> {
-        let info = self.index.need(name)?;
-        let tensor = self.index.position(name).unwrap_or_default();
-        if !info.shape.iter().copied().eq(shape.iter().map(|n| u64::from(*n))) {
+        let weight = self.index.need(name)?;
+        if !weight.shape.iter().copied().eq(shape.iter().map(|n| u64::from(*n))) {
             return Err(Error::BadFile(format!(
                 "{name} has shape {:?}, expected {shape:?}: metadata and weights do not belong together",
-                info.shape
+                weight.shape
             )));
         }
-        self.claimed.insert(tensor);
-        Ok(Rows { info, tensor, first: 0, rows: shape[0], permute: None })
+        self.claimed.extend(self.index.position(name));
+        Ok(Rows { weight, first: 0, rows: shape[0], permute: None, add: 0.0 })
     }
 
-    pub(super) fn all_claimed(&self, spec: &ModelSpec, tensors: &TensorFile) -> Result<()> {
+    pub(super) fn all_claimed(&self, spec: &ModelSpec) -> Result<()> {
         let ignored: HashSet<String> = self
             .names
             .ignored
             .iter()
             .flat_map(|p| (0..spec.layers.len().max(1)).map(|i| p.replace("{}", &i.to_string())))
             .collect();
-        let unused = tensors.tensors.iter().enumerate();
-        let unused = unused.filter(|(i, t)| !self.claimed.contains(i) && !ignored.contains(&t.name));
-        let unused: Vec<&str> = unused.map(|(_, t)| t.name.as_str()).collect();
+        let unused = self.index.weights.iter().enumerate();
+        let unused = unused.filter(|(i, w)| !self.claimed.contains(i) && !ignored.contains(&w.name));
+        let unused: Vec<&str> = unused.map(|(_, w)| w.name.as_str()).collect();
         if unused.is_empty() {
             return Ok(());
         }
@@ -110,7 +117,7 @@ impl<'a> Placer<'a, '_> {
     /// Whether these rows have one layout and fit one binding together.
     pub(super) fn fits(&self, stack: &[Rows<'a>]) -> bool {
         let layout = layout(stack);
-        stack.iter().all(|r| Layout::of(r.info.dtype) == layout)
+        stack.iter().all(|r| Layout::of(r.weight.stored) == layout)
             && stack.iter().map(|r| u64::from(r.rows)).sum::<u64>() <= u64::from(self.max_rows(layout, cols(stack)))
     }
 
@@ -171,13 +178,9 @@ impl<'a> Placer<'a, '_> {
                 let start = at.max(part.row_start);
                 let end = (at + source.rows).min(part.row_start + part.rows);
                 if start < end {
-                    self.uploads.push(Upload {
-                        tensor: source.tensor,
-                        first: source.first + start - at,
-                        rows: end - start,
-                        permute: source.permute,
-                        target: Target::Rows { layout, cols, part: *part, row: start - part.row_start },
-                    });
+                    assert!(source.add == 0.0, "{label}: only vectors take an addend");
+                    let target = Target::Rows { layout, cols, part: *part, row: start - part.row_start };
+                    self.uploads.push(source.upload(source.first + start - at, end - start, target));
                 }
             }
             at += source.rows;
@@ -197,24 +200,18 @@ impl<'a> Placer<'a, '_> {
         let all = self.buffer(label, vectors.bytes)?;
         for (source, offset) in vectors.sources {
             let bind = Bind { offset, bytes: u64::from(source.rows) * 4, ..all };
-            self.uploads.push(Upload {
-                tensor: source.tensor,
-                first: source.first,
-                rows: source.rows,
-                permute: source.permute,
-                target: Target::Vector(bind),
-            });
+            self.uploads.push(source.upload(source.first, source.rows, Target::Vector(bind)));
         }
         Ok(vectors.binds.into_iter().map(|(offset, bytes)| Bind { offset, bytes, ..all }).collect())
     }
 }
 
 fn layout(stack: &[Rows<'_>]) -> Layout {
-    stack.first().map_or(Layout::F32, |r| Layout::of(r.info.dtype))
+    stack.first().map_or(Layout::F32, |r| Layout::of(r.weight.stored))
 }
 
 fn cols(stack: &[Rows<'_>]) -> u32 {
-    stack.first().map_or(0, |r| u32::try_from(r.info.cols()).unwrap_or(u32::MAX))
+    stack.first().map_or(0, |r| u32::try_from(r.weight.cols()).unwrap_or(u32::MAX))
 }
 
 /// Small f32 vectors that share a buffer, each at a multiple of 256 bytes.

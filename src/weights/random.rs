@@ -2,7 +2,7 @@
 
 use super::transcode::Rows;
 use super::{Layout, units};
-use half::{bf16, f16};
+use half::f16;
 
 /// SplitMix64: small, fast, and the same numbers on every target.
 #[derive(Debug, Clone)]
@@ -40,42 +40,35 @@ pub fn random_rows(layout: Layout, rows: u32, cols: u32, seed: u64) -> Rows {
     let mut rng = Random::new(seed);
     let mut out = Rows::zeroed(layout, rows as usize, cols);
     let std = 1.0 / (cols.max(1) as f32).sqrt();
-    let row_words = layout.row_code_words(cols) as usize;
-    match layout {
-        Layout::F32 | Layout::F16 | Layout::Bf16 => {
-            // A uniform variable in -a..a has the standard deviation a / sqrt(3).
-            let a = std * 3.0_f32.sqrt();
-            for row in out.codes.chunks_exact_mut(row_words.max(1)) {
-                for c in 0..cols as usize {
-                    let v = a * rng.signed();
-                    match layout {
-                        Layout::F32 => row[c] = v.to_bits(),
-                        Layout::F16 => row[c / 2] |= u32::from(f16::from_f32(v).to_bits()) << (16 * (c % 2)),
-                        _ => row[c / 2] |= u32::from(bf16::from_f32(v).to_bits()) << (16 * (c % 2)),
-                    }
-                }
-            }
-            return out;
-        }
-        _ => {
-            for w in out.codes.iter_mut().chain(out.high.iter_mut()) {
-                *w = rng.next_u64() as u32;
-            }
-        }
+    let (row_codes, row_scales) = (layout.row_code_words(cols) as usize, layout.scale_words(cols) as usize);
+    let fill = |words: &mut [u32], row_words: usize, rng: &mut Random| {
+        words.chunks_exact_mut(row_words.max(1)).for_each(|row| (layout.row().random)(row, cols, std, rng));
+    };
+    if row_scales == 0 {
+        fill(&mut out.codes, row_codes, &mut rng);
+        return out;
+    }
+    for w in out.codes.iter_mut().chain(out.high.iter_mut()) {
+        *w = rng.next_u64() as u32;
     }
     clear_padding(layout, cols, &mut out);
-    let row_scales = layout.scale_words(cols) as usize;
-    for row in out.scales.chunks_exact_mut(row_scales.max(1)) {
-        match layout {
-            Layout::Ga4Sym => scales_sym(row, units(cols), std / 4.61, &mut rng),
-            Layout::Ga8Sym => scales_sym(row, units(cols), std / 73.9, &mut rng),
-            Layout::Ga4K => scales_k(row, 7.5, std / 4.61, &mut rng),
-            Layout::Ga5K => scales_k(row, 15.5, std / 9.23, &mut rng),
-            // 75.5: root mean square of the scales below; 18.47: standard deviation of a uniform 6-bit code.
-            _ => scales_6k(row, std / 18.47 / 75.5, &mut rng),
-        }
-    }
+    fill(&mut out.scales, row_scales, &mut rng);
     out
+}
+
+/// Plain values in words.
+pub(super) fn floats(row: &mut [u32], cols: u32, std: f32, rng: &mut Random, bits: fn(f32) -> u32) {
+    for w in &mut row[..cols as usize] {
+        // A uniform variable in -a..a has the standard deviation a / sqrt(3).
+        *w = bits(std * 3.0_f32.sqrt() * rng.signed());
+    }
+}
+
+/// Plain values in halves of words.
+pub(super) fn halves(row: &mut [u32], cols: u32, std: f32, rng: &mut Random, bits: fn(f32) -> u16) {
+    for c in 0..cols as usize {
+        row[c / 2] |= u32::from(bits(std * 3.0_f32.sqrt() * rng.signed())) << (16 * (c % 2));
+    }
 }
 
 /// Zeroes the codes of the columns beyond `cols` in the last unit of each row.
@@ -103,14 +96,24 @@ fn jitter(s: f32, rng: &mut Random) -> u32 {
     u32::from(f16::from_f32(if rng.below(2) == 0 { v } else { -v }).to_bits())
 }
 
-fn scales_sym(row: &mut [u32], units: u32, s: f32, rng: &mut Random) {
-    for u in 0..units {
+/// An f16 per unit.
+pub(super) fn scales(row: &mut [u32], cols: u32, s: f32, rng: &mut Random) {
+    for u in 0..units(cols) {
         row[u as usize / 2] |= jitter(s, rng) << (16 * (u % 2));
     }
 }
 
+/// A scale and an offset per unit, which takes about the mean `centre` of the codes away again.
+pub(super) fn scales_aff(row: &mut [u32], centre: f32, s: f32, rng: &mut Random) {
+    for w in row {
+        let scale = jitter(s, rng);
+        let offset = -f16::from_bits(scale as u16).to_f32() * centre * (1.0 + 0.05 * rng.signed());
+        *w = scale | u32::from(f16::from_f32(offset).to_bits()) << 16;
+    }
+}
+
 /// d and dmin such that the minimum takes about the mean `centre` of the codes away again.
-fn scales_k(row: &mut [u32], centre: f32, s: f32, rng: &mut Random) {
+pub(super) fn scales_k(row: &mut [u32], centre: f32, s: f32, rng: &mut Random) {
     for block in row.chunks_exact_mut(5) {
         // 45: root mean square of the 6-bit scales 24..=63.
         let d = s / 45.0 * (1.0 + 0.25 * rng.signed());
@@ -124,9 +127,11 @@ fn scales_k(row: &mut [u32], centre: f32, s: f32, rng: &mut Random) {
     }
 }
 
-fn scales_6k(row: &mut [u32], d: f32, rng: &mut Random) {
+/// d and 16 scales of either sign.
+pub(super) fn scales_6k(row: &mut [u32], s: f32, rng: &mut Random) {
     for block in row.chunks_exact_mut(5) {
-        block[0] = jitter(d, rng);
+        // 75.5: root mean square of the scales below.
+        block[0] = jitter(s / 75.5, rng);
         for j in 0..16 {
             let scale = 16 + rng.below(112) as i32;
             let scale = if rng.below(2) == 0 { scale } else { -scale };

@@ -1,12 +1,11 @@
-//! File rows -> rows of a device layout, without loss, and the naive way back.
+//! File rows -> rows of a device layout, without loss: one function per way to store them.
 //!
 //! A plane of `p` bits is built four bytes at a time: four consecutive file bytes carry four consecutive elements in
 //! every type here, and lane order keeps four consecutive elements in four bytes, so a shift and a mask move them.
 
-use super::{Layout, UNIT, units, unpack};
+use super::{Layout, unpack};
 use crate::error::{Error, Result};
-use crate::formats::DType;
-use half::{bf16, f16};
+use crate::formats::Stored;
 
 /// Whole rows in a device layout: three arrays of words, each row-major (see the module docs of `weights`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,63 +29,59 @@ impl Rows {
     }
 }
 
-/// Transcodes whole file rows of `cols` columns. `layout` is [`Layout::of`] the type, or `F32`, which holds every type
-/// exactly; any other pair would round and is `bad-request`. `bad-file` when `data` is not whole rows.
-pub fn rows(dtype: DType, layout: Layout, cols: u32, data: &[u8]) -> Result<Rows> {
-    if layout != Layout::of(dtype) && layout != Layout::F32 {
-        return Err(Error::BadRequest(format!(
-            "{} cannot be stored as {} without loss; use {} or f32",
-            dtype.name(),
-            layout.name(),
-            Layout::of(dtype).name()
-        )));
-    }
-    let (elems, bytes) = (dtype.block_elems() as usize, dtype.block_bytes() as usize);
-    let columns = cols as usize;
-    let row_bytes = columns / elems * bytes;
-    if columns == 0 || !columns.is_multiple_of(elems) || !data.len().is_multiple_of(row_bytes) {
+/// One row of [`Rows`].
+pub(super) struct RowMut<'a> {
+    pub codes: &'a mut [u32],
+    pub high: &'a mut [u32],
+    pub scales: &'a mut [u32],
+}
+
+/// Transcodes one row: its bytes in each tensor of the weight, whole blocks -> zeroed words.
+pub(super) type TranscodeRow = fn(&[&[u8]], RowMut<'_>);
+
+/// Transcodes whole rows of `cols` columns into [`Layout::of`] what is stored; `data` are their bytes in each tensor of
+/// the weight. `bad-file` when these are not whole rows, or not of equally many.
+pub fn rows(stored: Stored, cols: u32, data: &[&[u8]]) -> Result<Rows> {
+    let (layout, transcode) = Layout::and_transcode(stored);
+    let row_bytes = stored.row_bytes(u64::from(cols)).unwrap_or_default();
+    let n = data.first().zip(row_bytes.first()).map_or(0, |(d, bytes)| d.len() as u64 / bytes);
+    let whole = |(d, bytes): (&&[u8], &u64)| d.len() as u64 == n * bytes;
+    if row_bytes.is_empty() || data.len() != row_bytes.len() || !data.iter().zip(&row_bytes).all(whole) {
         return Err(Error::BadFile(format!(
-            "{} bytes are not whole rows of {cols} columns of {}: a row is whole blocks of {elems} columns and {bytes} bytes",
-            data.len(),
-            dtype.name()
+            "{:?} bytes are not whole rows of {cols} columns of {}: expected multiples of {row_bytes:?} bytes, or of \
+             nothing where such a row is not whole blocks",
+            data.iter().map(|d| d.len()).collect::<Vec<_>>(),
+            stored.name()
         )));
     }
-    let n = data.len() / row_bytes;
-    let mut out = Rows::zeroed(layout, n, cols);
-    if layout == Layout::F32 && dtype != DType::F32 {
-        let values = unpack::unpack(dtype, data)?;
-        let row_words = layout.row_code_words(cols) as usize;
-        for (row, words) in values.chunks_exact(columns).zip(out.codes.chunks_exact_mut(row_words)) {
-            words[..columns].copy_from_slice(bytemuck::cast_slice(row));
-        }
-        return Ok(out);
-    }
-    let mut blocks = data.chunks_exact(row_bytes);
+    let mut out = Rows::zeroed(layout, n as usize, cols);
     let code_words = layout.row_code_words(cols) as usize;
     let high_words = layout.row_high_words(cols) as usize;
     let scale_words = layout.scale_words(cols) as usize;
-    for r in 0..n {
-        let row = blocks.next().unwrap_or_default();
-        let codes = &mut out.codes[r * code_words..][..code_words];
-        let high = &mut out.high[r * high_words..][..high_words];
-        let scales = &mut out.scales[r * scale_words..][..scale_words];
-        match dtype {
-            // Little-endian words, in the file as on every target of this crate.
-            DType::F32 | DType::F16 | DType::BF16 => bytemuck::cast_slice_mut(codes)[..row_bytes].copy_from_slice(row),
-            DType::Q4_0 => row_q4_0(row, codes, scales),
-            DType::Q8_0 => row_q8_0(row, codes, scales),
-            DType::Q4_K => row_q4_k(row, codes, scales),
-            DType::Q5_K => row_q5_k(row, codes, high, scales),
-            DType::Q6_K => row_q6_k(row, codes, high, scales),
-        }
+    let mut row = Vec::with_capacity(data.len());
+    for r in 0..n as usize {
+        row.clear();
+        row.extend(data.iter().zip(&row_bytes).map(|(d, bytes)| &d[r * *bytes as usize..][..*bytes as usize]));
+        let words = RowMut {
+            codes: &mut out.codes[r * code_words..][..code_words],
+            high: &mut out.high[r * high_words..][..high_words],
+            scales: &mut out.scales[r * scale_words..][..scale_words],
+        };
+        transcode(&row, words);
     }
     Ok(out)
 }
 
-/// f32 values of whole blocks: norms, biases and everything else that is small. `bad-file` when the data ends inside
-/// a block.
-pub fn to_f32(dtype: DType, data: &[u8]) -> Result<Vec<f32>> {
-    unpack::unpack(dtype, data)
+/// f32 values of a vector (a norm, a bias), given its bytes in each tensor. `bad-file` when they end inside a block.
+pub fn to_f32(stored: Stored, data: &[&[u8]]) -> Result<Vec<f32>> {
+    match (stored, data) {
+        (Stored::Blocks(dtype), [data]) => unpack::unpack(dtype, data),
+        _ => Err(Error::BadFile(format!(
+            "a vector stored as {} has {} tensors instead of one",
+            stored.name(),
+            data.len()
+        ))),
+    }
 }
 
 /// Four bytes at `o` as a word: byte k in bits 8k.
@@ -107,24 +102,66 @@ fn nibble_plane(bytes: &[u8], shift: u32, out: &mut [u32]) {
     }
 }
 
-fn row_q4_0(row: &[u8], codes: &mut [u32], scales: &mut [u32]) {
+/// Two f16 in a word, unit `u` of a row with one f16 per unit.
+fn push_half(scales: &mut [u32], u: usize, half: u32) {
+    scales[u / 2] |= half << (16 * (u % 2));
+}
+
+/// The 4-bit plane of a unit of Q4_0, Q4_1, Q5_0 or Q5_1: low nibbles are columns 0..16, high nibbles columns 16..32.
+fn split_nibble_plane(bytes: &[u8], out: &mut [u32]) {
     const M: u32 = 0x0F0F_0F0F;
-    for (u, b) in row.chunks_exact(18).enumerate() {
-        scales[u / 2] |= half_word(b, 0) << (16 * (u % 2));
-        // Low nibbles are columns 0..16 of the block, high nibbles columns 16..32.
-        for w in 0..2 {
-            let (x, y) = (word(b, 2 + 8 * w), word(b, 6 + 8 * w));
-            codes[4 * u + w] = (x & M) | (y & M) << 4;
-            codes[4 * u + 2 + w] = (x >> 4 & M) | (y & !M);
-        }
+    for w in 0..2 {
+        let (x, y) = (word(bytes, 8 * w), word(bytes, 8 * w + 4));
+        out[w] = (x & M) | (y & M) << 4;
+        out[2 + w] = (x >> 4 & M) | (y & !M);
     }
 }
 
-fn row_q8_0(row: &[u8], codes: &mut [u32], scales: &mut [u32]) {
-    for (u, b) in row.chunks_exact(34).enumerate() {
-        scales[u / 2] |= half_word(b, 0) << (16 * (u % 2));
+/// The 1-bit plane of a unit of Q5_0 or Q5_1: bit i is column i. The product moves bit k of four to bit 8k.
+fn bit_plane(bits: u32) -> u32 {
+    (0..8).fold(0, |plane, t| plane | ((bits >> (4 * t) & 15) * 0x0020_4081 & 0x0101_0101) << t)
+}
+
+/// Plain floats: little-endian words, in the file as on every target of this crate.
+pub(super) fn plain(data: &[&[u8]], row: RowMut<'_>) {
+    bytemuck::cast_slice_mut(row.codes)[..data[0].len()].copy_from_slice(data[0]);
+}
+
+pub(super) fn q4_0(data: &[&[u8]], row: RowMut<'_>) {
+    for (u, b) in data[0].chunks_exact(18).enumerate() {
+        push_half(row.scales, u, half_word(b, 0));
+        split_nibble_plane(&b[2..], &mut row.codes[4 * u..]);
+    }
+}
+
+pub(super) fn q4_1(data: &[&[u8]], row: RowMut<'_>) {
+    for (u, b) in data[0].chunks_exact(20).enumerate() {
+        row.scales[u] = word(b, 0);
+        split_nibble_plane(&b[4..], &mut row.codes[4 * u..]);
+    }
+}
+
+pub(super) fn q5_0(data: &[&[u8]], row: RowMut<'_>) {
+    for (u, b) in data[0].chunks_exact(22).enumerate() {
+        push_half(row.scales, u, half_word(b, 0));
+        row.high[u] = bit_plane(word(b, 2));
+        split_nibble_plane(&b[6..], &mut row.codes[4 * u..]);
+    }
+}
+
+pub(super) fn q5_1(data: &[&[u8]], row: RowMut<'_>) {
+    for (u, b) in data[0].chunks_exact(24).enumerate() {
+        row.scales[u] = word(b, 0);
+        row.high[u] = bit_plane(word(b, 4));
+        split_nibble_plane(&b[8..], &mut row.codes[4 * u..]);
+    }
+}
+
+pub(super) fn q8_0(data: &[&[u8]], row: RowMut<'_>) {
+    for (u, b) in data[0].chunks_exact(34).enumerate() {
+        push_half(row.scales, u, half_word(b, 0));
         for w in 0..8 {
-            codes[8 * u + w] = word(b, 2 + 4 * w) ^ 0x8080_8080;
+            row.codes[8 * u + w] = word(b, 2 + 4 * w) ^ 0x8080_8080;
         }
     }
 }
@@ -139,21 +176,21 @@ fn scales_k(b: &[u8], out: &mut [u32]) {
     }
 }
 
-fn row_q4_k(row: &[u8], codes: &mut [u32], scales: &mut [u32]) {
-    for (s, b) in row.chunks_exact(144).enumerate() {
-        scales_k(b, &mut scales[5 * s..5 * s + 5]);
+pub(super) fn q4_k(data: &[&[u8]], row: RowMut<'_>) {
+    for (s, b) in data[0].chunks_exact(144).enumerate() {
+        scales_k(b, &mut row.scales[5 * s..5 * s + 5]);
         for u in 0..8 {
-            nibble_plane(&b[16 + 32 * (u / 2)..][..32], 4 * (u as u32 % 2), &mut codes[4 * (8 * s + u)..][..4]);
+            nibble_plane(&b[16 + 32 * (u / 2)..][..32], 4 * (u as u32 % 2), &mut row.codes[4 * (8 * s + u)..][..4]);
         }
     }
 }
 
-fn row_q5_k(row: &[u8], codes: &mut [u32], high: &mut [u32], scales: &mut [u32]) {
-    for (s, b) in row.chunks_exact(176).enumerate() {
-        scales_k(b, &mut scales[5 * s..5 * s + 5]);
+pub(super) fn q5_k(data: &[&[u8]], row: RowMut<'_>) {
+    for (s, b) in data[0].chunks_exact(176).enumerate() {
+        scales_k(b, &mut row.scales[5 * s..5 * s + 5]);
         for u in 0..8 {
-            nibble_plane(&b[48 + 32 * (u / 2)..][..32], 4 * (u as u32 % 2), &mut codes[4 * (8 * s + u)..][..4]);
-            let h = &mut high[8 * s + u];
+            nibble_plane(&b[48 + 32 * (u / 2)..][..32], 4 * (u as u32 % 2), &mut row.codes[4 * (8 * s + u)..][..4]);
+            let h = &mut row.high[8 * s + u];
             for t in 0..8 {
                 *h |= (word(b, 16 + 4 * t) >> u & 0x0101_0101) << t;
             }
@@ -161,85 +198,23 @@ fn row_q5_k(row: &[u8], codes: &mut [u32], high: &mut [u32], scales: &mut [u32])
     }
 }
 
-fn row_q6_k(row: &[u8], codes: &mut [u32], high: &mut [u32], scales: &mut [u32]) {
-    for (s, b) in row.chunks_exact(210).enumerate() {
-        let meta = &mut scales[5 * s..5 * s + 5];
-        meta[0] = half_word(b, 208);
-        for (k, m) in meta[1..].iter_mut().enumerate() {
+pub(super) fn q6_k(data: &[&[u8]], row: RowMut<'_>) {
+    for (s, b) in data[0].chunks_exact(210).enumerate() {
+        let scales = &mut row.scales[5 * s..5 * s + 5];
+        scales[0] = half_word(b, 208);
+        for (k, m) in scales[1..].iter_mut().enumerate() {
             *m = word(b, 192 + 4 * k);
         }
         for u in 0..8 {
             let (half, quarter) = (u / 4, u % 4);
             let low = &b[64 * half + 32 * (quarter % 2)..][..32];
-            nibble_plane(low, 4 * (quarter as u32 / 2), &mut codes[4 * (8 * s + u)..][..4]);
+            nibble_plane(low, 4 * (quarter as u32 / 2), &mut row.codes[4 * (8 * s + u)..][..4]);
             for v in 0..2 {
-                let h = &mut high[2 * (8 * s + u) + v];
+                let h = &mut row.high[2 * (8 * s + u) + v];
                 for t in 0..4 {
                     *h |= (word(b, 128 + 32 * half + 16 * v + 4 * t) >> (2 * quarter) & 0x0303_0303) << (2 * t);
                 }
             }
         }
     }
-}
-
-/// Values `[rows, cols]` of rows in a device layout: the naive reference of every kernel that reads a matrix.
-/// Written from the layout table alone, element by element, so that it checks `rows` and not only mirrors it.
-pub fn layout_to_f32(layout: Layout, cols: u32, rows: &Rows) -> Vec<f32> {
-    let (code_words, high_words) = (layout.code_words() as usize, layout.high_words() as usize);
-    let (row_units, scale_words) = (units(cols) as usize, layout.scale_words(cols) as usize);
-    let n = rows.codes.len().checked_div(layout.row_code_words(cols) as usize).unwrap_or(0);
-    let mut out = Vec::with_capacity(n * cols as usize);
-    for r in 0..n {
-        let scales = &rows.scales[r * scale_words..][..scale_words];
-        for c in 0..cols as usize {
-            let (unit, e) = (c / UNIT as usize, c % UNIT as usize);
-            let codes = &rows.codes[(r * row_units + unit) * code_words..][..code_words];
-            let high = rows.high.get((r * row_units + unit) * high_words..).unwrap_or_default();
-            out.push(match layout {
-                Layout::F32 => f32::from_bits(codes[e]),
-                Layout::F16 => f16::from_bits(half_of(codes[e / 2], e)).to_f32(),
-                Layout::Bf16 => bf16::from_bits(half_of(codes[e / 2], e)).to_f32(),
-                Layout::Ga4Sym => scale_16(scales[unit / 2], unit) * (code(codes, 4, e) as f32 - 8.0),
-                Layout::Ga8Sym => scale_16(scales[unit / 2], unit) * (code(codes, 8, e) as f32 - 128.0),
-                Layout::Ga4K => affine_k(scales, c, code(codes, 4, e)),
-                Layout::Ga5K => affine_k(scales, c, code(codes, 4, e) | code(high, 1, e) << 4),
-                Layout::Ga6K => {
-                    let s = &scales[5 * (c / 256)..][..5];
-                    let scale = byte(&s[1..], c % 256 / 16) as u8 as i8;
-                    let q = code(codes, 4, e) | code(high, 2, e) << 4;
-                    (scale_16(s[0], 0) * f32::from(scale)) * (q as f32 - 32.0)
-                }
-            });
-        }
-    }
-    out
-}
-
-/// Half `i % 2` of a word.
-fn half_of(word: u32, i: usize) -> u16 {
-    (word >> (16 * (i % 2))) as u16
-}
-
-/// Half `i % 2` of a word, an f16, as f32.
-fn scale_16(word: u32, i: usize) -> f32 {
-    f16::from_bits(half_of(word, i)).to_f32()
-}
-
-/// Byte `i` of an array of words.
-fn byte(words: &[u32], i: usize) -> u32 {
-    words[i / 4] >> (8 * (i % 4)) & 0xFF
-}
-
-/// Element `e` of a plane of `p` bits in lane order.
-fn code(plane: &[u32], p: usize, e: usize) -> u32 {
-    let (w, e) = (plane[e * p / 32], e % (32 / p));
-    w >> (8 * (e % 4) + p * (e / 4)) & ((1 << p) - 1)
-}
-
-/// Value of code `q` in column `c` of a row with K scales.
-fn affine_k(scales: &[u32], c: usize, q: u32) -> f32 {
-    let s = &scales[5 * (c / 256)..][..5];
-    let u = c % 256 / 32;
-    let (d, dmin) = (scale_16(s[0], 0), scale_16(s[0], 1));
-    (d * byte(&s[1..], u) as f32) * q as f32 - dmin * byte(&s[3..], u) as f32
 }

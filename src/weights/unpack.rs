@@ -23,6 +23,9 @@ pub fn unpack(dtype: DType, data: &[u8]) -> Result<Vec<f32>> {
         DType::F16 => |b, out| out[0] = half_at(b, 0),
         DType::BF16 => |b, out| out[0] = bf16::from_le_bytes([b[0], b[1]]).to_f32(),
         DType::Q4_0 => q4_0,
+        DType::Q4_1 => q4_1,
+        DType::Q5_0 => q5_0,
+        DType::Q5_1 => q5_1,
         DType::Q8_0 => q8_0,
         DType::Q4_K => q4_k,
         DType::Q5_K => q5_k,
@@ -46,6 +49,32 @@ pub fn q4_0(b: &[u8], out: &mut [f32]) {
     for (i, o) in out.iter_mut().enumerate() {
         let nibble = (b[2 + i % 16] >> (4 * (i / 16))) & 15;
         *o = d * (f32::from(nibble) - 8.0);
+    }
+}
+
+/// Q4_1: `d@0, m@2, qs[16]@4`; nibbles as in Q4_0.
+pub fn q4_1(b: &[u8], out: &mut [f32]) {
+    let (d, m) = (half_at(b, 0), half_at(b, 2));
+    for (i, o) in out.iter_mut().enumerate() {
+        *o = d * f32::from((b[4 + i % 16] >> (4 * (i / 16))) & 15) + m;
+    }
+}
+
+/// Q5_0: `d@0, qh u32@2, qs[16]@6`; bit i of qh is the fifth bit of element i, nibbles as in Q4_0.
+pub fn q5_0(b: &[u8], out: &mut [f32]) {
+    let d = half_at(b, 0);
+    for (i, o) in out.iter_mut().enumerate() {
+        let (low, high) = ((b[6 + i % 16] >> (4 * (i / 16))) & 15, (b[2 + i / 8] >> (i % 8)) & 1);
+        *o = d * (f32::from(low | high << 4) - 16.0);
+    }
+}
+
+/// Q5_1: `d@0, m@2, qh u32@4, qs[16]@8`; bits as in Q5_0.
+pub fn q5_1(b: &[u8], out: &mut [f32]) {
+    let (d, m) = (half_at(b, 0), half_at(b, 2));
+    for (i, o) in out.iter_mut().enumerate() {
+        let (low, high) = ((b[8 + i % 16] >> (4 * (i / 16))) & 15, (b[4 + i / 8] >> (i % 8)) & 1);
+        *o = d * f32::from(low | high << 4) + m;
     }
 }
 

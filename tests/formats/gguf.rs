@@ -203,7 +203,7 @@ fn gguf_tensors_that_make_no_sense() {
 
 #[test]
 fn gguf_unsupported_types_are_named() {
-    for (kind, name) in [(3, "Q4_1"), (10, "Q2_K"), (16, "IQ2_XXS"), (26, "I32"), (39, "MXFP4"), (31, "Q4_0_4_4")] {
+    for (kind, name) in [(9, "Q8_1"), (10, "Q2_K"), (16, "IQ2_XXS"), (26, "I32"), (39, "MXFP4"), (31, "Q4_0_4_4")] {
         expect(one_tensor(kind, &[2, 256], 4096), "unsupported-format", name);
     }
     for kind in [77, u32::MAX] {

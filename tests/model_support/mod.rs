@@ -7,7 +7,7 @@ use lacewing::execute::{BufferUse, Counters, Executor, PlanId};
 use lacewing::formats::source::{ByteSource, Files, LocalFuture};
 use lacewing::formats::{DType, TensorFile, TensorInfo};
 use lacewing::kernels::{Bind, BufferId, Caps, Matrix, Step};
-use lacewing::weights::transcode::{self, Rows};
+use lacewing::weights::decode;
 use lacewing::{Error, Result};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -124,7 +124,7 @@ pub fn random_bytes(dtype: DType, elems: u64, random: &mut Random) -> Vec<u8> {
             let mut data: Vec<u8> = (0..bytes).map(|_| random.next() as u8).collect();
             let scales: &[usize] = match dtype {
                 DType::Q6_K => &[208],
-                DType::Q4_K | DType::Q5_K => &[0, 2],
+                DType::Q4_1 | DType::Q5_1 | DType::Q4_K | DType::Q5_K => &[0, 2],
                 _ => &[0],
             };
             for block in data.chunks_exact_mut(dtype.block_bytes() as usize) {
@@ -225,15 +225,12 @@ impl Recorder {
         for part in &m.parts {
             assert_eq!(part.row_start, at);
             at += part.rows;
-            let words = |n: u32| (part.rows * n) as usize;
-            let meta = self.words(part.meta);
-            let high = words(m.layout.row_high_words(m.cols));
-            let scales = words(m.layout.scale_words(m.cols));
-            let mut codes = self.words(part.codes);
-            assert_eq!(codes.len(), words(m.layout.row_code_words(m.cols)));
-            codes.truncate(words(m.layout.row_code_words(m.cols)));
-            let rows = Rows { codes, high: meta[..high].to_vec(), scales: meta[high..high + scales].to_vec() };
-            out.extend(transcode::layout_to_f32(m.layout, m.cols, &rows));
+            let (codes, meta) = (self.words(part.codes), self.words(part.meta));
+            assert_eq!(codes.len() as u32, part.rows * m.layout.row_code_words(m.cols));
+            for r in 0..part.rows {
+                let row = decode::row(m.layout, &codes, &meta, part.rows, m.cols, r);
+                out.extend(row.iter().map(|v| *v as f32));
+            }
         }
         assert_eq!(at, m.rows);
         out

@@ -5,6 +5,7 @@ use lacewing::formats::source::{ByteSource, LocalFuture};
 use lacewing::formats::{DType, TensorFile, TensorInfo};
 use lacewing::kernels::Activation;
 use lacewing::model::spec::{LayerSpec, ModelSpec, RopeScaling, RopeSpec};
+use lacewing::weights::random::Random;
 use lacewing::{Error, Result};
 use std::rc::Rc;
 
@@ -23,16 +24,23 @@ const SHAPES: &[Shape] = &[
     ("minicpm-s-1b", 52, 1536, 3840, 24, 8, 64, 73440, true),
 ];
 
-/// CLI name and file type of a layout.
-const LAYOUTS: &[(&str, DType)] = &[
-    ("f32", DType::F32),
-    ("f16", DType::F16),
-    ("bf16", DType::BF16),
-    ("q4", DType::Q4_0),
-    ("q8", DType::Q8_0),
-    ("q4_k", DType::Q4_K),
-    ("q5_k", DType::Q5_K),
-    ("q6_k", DType::Q6_K),
+/// CLI name, file type, and the f16 fields of a block: byte offset and, in standard deviations of the weights, value.
+type Kind = (&'static str, DType, &'static [(usize, f64)]);
+
+/// Uniform codes of 4, 5, 6 and 8 bits have standard deviations of 4.6, 9.2, 18.5 and 73.9, the scales of K blocks a
+/// root mean square of 36 (6 bits) and 73.9 (8 bits); offsets take the mean of the codes away.
+const LAYOUTS: &[Kind] = &[
+    ("f32", DType::F32, &[]),
+    ("f16", DType::F16, &[]),
+    ("bf16", DType::BF16, &[]),
+    ("q4", DType::Q4_0, &[(0, 1.0 / 4.6)]),
+    ("q4_1", DType::Q4_1, &[(0, 1.0 / 4.6), (2, -7.5 / 4.6)]),
+    ("q5_0", DType::Q5_0, &[(0, 1.0 / 9.2)]),
+    ("q5_1", DType::Q5_1, &[(0, 1.0 / 9.2), (2, -15.5 / 9.2)]),
+    ("q8", DType::Q8_0, &[(0, 1.0 / 73.9)]),
+    ("q4_k", DType::Q4_K, &[(0, 1.0 / (4.6 * 36.0)), (2, 1.0 / 36.0)]),
+    ("q5_k", DType::Q5_K, &[(0, 1.0 / (9.2 * 36.0)), (2, 1.0 / 36.0)]),
+    ("q6_k", DType::Q6_K, &[(208, 1.0 / (18.5 * 73.9))]),
 ];
 
 /// A model from `SHAPE:LAYOUT`.
@@ -42,9 +50,10 @@ pub fn model(name: &str) -> Result<(ModelSpec, TensorFile)> {
     let shape = SHAPES.iter().find(|s| s.0 == shape).ok_or_else(|| {
         Error::BadRequest(format!("no shape {shape:?}; known: {}", names(SHAPES.iter().map(|s| s.0).collect())))
     })?;
-    let dtype = LAYOUTS.iter().find(|l| l.0 == layout).map(|l| l.1).ok_or_else(|| {
+    let kind = LAYOUTS.iter().find(|l| l.0 == layout).ok_or_else(|| {
         Error::BadRequest(format!("no layout {layout:?}; known: {}", names(LAYOUTS.iter().map(|l| l.0).collect())))
     })?;
+    let dtype = kind.1;
     let &(_, n_layers, d_model, d_ff, n_heads, n_kv_heads, head_dim, vocab_size, tied) = shape;
     for cols in [d_model, n_heads * head_dim, d_ff] {
         if !u64::from(cols).is_multiple_of(dtype.block_elems()) {
@@ -98,7 +107,7 @@ pub fn model(name: &str) -> Result<(ModelSpec, TensorFile)> {
     }
     let [matrices, vectors] = made.ends;
     let sources: Vec<Rc<dyn ByteSource>> =
-        vec![Rc::new(Random::new(dtype, matrices, d_model)), Rc::new(Random::ones(vectors))];
+        vec![Rc::new(Blocks::new(kind, matrices, d_model)), Rc::new(Blocks::ones(vectors))];
     Ok((spec, TensorFile { sources, tensors: made.tensors }))
 }
 
@@ -125,7 +134,7 @@ impl Tensors {
 }
 
 /// Endless random blocks of one type: a prepared stretch, repeated. Its length in blocks is prime, so that rows differ.
-struct Random {
+struct Blocks {
     stretch: Vec<u8>,
     len: u64,
 }
@@ -133,63 +142,39 @@ struct Random {
 /// Blocks in the prepared stretch.
 const STRETCH: usize = 4093;
 
-impl Random {
+impl Blocks {
     /// Weights of standard deviation about 1/sqrt(cols).
-    fn new(dtype: DType, len: u64, cols: u32) -> Random {
-        let mut state = 0x2545_f491_4f6c_dd1du64;
-        let mut next = move || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state
-        };
-        let target = 1.0 / f64::from(cols).sqrt();
+    fn new(&(_, dtype, fields): &Kind, len: u64, cols: u32) -> Blocks {
+        let mut rng = Random::new(1);
+        let std = 1.0 / f64::from(cols).sqrt();
         let mut stretch = Vec::new();
         for _ in 0..STRETCH {
-            let start = stretch.len();
+            // Uniform in +-a has standard deviation a / sqrt(3).
+            let value = rng.signed() * (std * 3f64.sqrt()) as f32;
             match dtype {
-                DType::F32 | DType::F16 | DType::BF16 => {
-                    // Uniform in +-a has standard deviation a / sqrt(3).
-                    let unit = (next() >> 11) as f64 / (1u64 << 53) as f64;
-                    let value = ((unit * 2.0 - 1.0) * target * 3f64.sqrt()) as f32;
-                    match dtype {
-                        DType::F32 => stretch.extend(value.to_le_bytes()),
-                        DType::F16 => stretch.extend(half::f16::from_f32(value).to_le_bytes()),
-                        _ => stretch.extend(half::bf16::from_f32(value).to_le_bytes()),
+                DType::F32 => stretch.extend(value.to_le_bytes()),
+                DType::F16 => stretch.extend(half::f16::from_f32(value).to_le_bytes()),
+                DType::BF16 => stretch.extend(half::bf16::from_f32(value).to_le_bytes()),
+                _ => {
+                    let start = stretch.len();
+                    stretch.extend((0..dtype.block_bytes()).map(|_| rng.next_u64() as u8));
+                    for (at, value) in fields {
+                        let field = half::f16::from_f64(std * value).to_le_bytes();
+                        stretch[start + at..][..2].copy_from_slice(&field);
                     }
-                    continue;
                 }
-                _ => {}
-            }
-            while stretch.len() - start < dtype.block_bytes() as usize {
-                stretch.extend(next().to_le_bytes());
-            }
-            stretch.truncate(start + dtype.block_bytes() as usize);
-            // The f16 scales of the block: at its start, or (Q6_K) at its end. Spread of the codes times the scale of
-            // a sub-block gives the divisor.
-            let block = &mut stretch[start..];
-            let f16 = |v: f64| half::f16::from_f64(v).to_le_bytes();
-            match dtype {
-                DType::Q4_0 => block[..2].copy_from_slice(&f16(target / 4.6)),
-                DType::Q8_0 => block[..2].copy_from_slice(&f16(target / 73.9)),
-                DType::Q4_K | DType::Q5_K => {
-                    let spread = if dtype == DType::Q4_K { 4.6 } else { 9.2 };
-                    block[..2].copy_from_slice(&f16(target / (spread * 36.0)));
-                    block[2..4].copy_from_slice(&f16(target / 36.0));
-                }
-                _ => block[208..210].copy_from_slice(&f16(target / (18.5 * 73.9))),
             }
         }
-        Random { stretch, len }
+        Blocks { stretch, len }
     }
 
     /// Norm weights: f32 ones.
-    fn ones(len: u64) -> Random {
-        Random { stretch: 1f32.to_le_bytes().to_vec(), len }
+    fn ones(len: u64) -> Blocks {
+        Blocks { stretch: 1f32.to_le_bytes().to_vec(), len }
     }
 }
 
-impl ByteSource for Random {
+impl ByteSource for Blocks {
     fn name(&self) -> &str {
         "synthetic weights"
     }

@@ -50,6 +50,9 @@ pub(super) fn all(caps: &Caps) -> Vec<Case> {
         (Layout::Ga4K, 50, 4, 64, 300, Some(128)),
         (Layout::Ga5K, 50, 2, 128, 20, Some(512)),
         (Layout::Ga6K, 50, 1, 256, 5000, Some(129)),
+        (Layout::Ga4Aff, 50, 3, 64, 90, None),
+        (Layout::Ga5Sym, 50, 4, 8, 100, None),
+        (Layout::Ga5Aff, 50, 5, 64, 400, Some(200)),
     ] {
         for n_splits in [1, 16] {
             cases.push(merge_case(caps, layout, (rows, heads, head_dim), n_splits, position, window));
