@@ -1,9 +1,10 @@
 // Packs the npm package, installs the tarball in an empty project and runs the suite there: `run.mjs node deno types`.
-import { spawn, spawnSync } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { MODEL, ROOT, startFixtures } from "./fixtures.mjs";
+import { promisify } from "node:util";
+import { MODEL, REAL, ROOT, startFixtures } from "./fixtures.mjs";
 
 const RESULT = "RESULT ";
 const TYPES = `import { load, LacewingError, type Model, type Progress } from "lacewing";
@@ -30,20 +31,23 @@ export async function use(): Promise<string> {
 }
 `;
 
-function check(command, args, options) {
-  const result = spawnSync(command, args, { encoding: "utf8", shell: process.platform === "win32", ...options });
-  if (result.status !== 0) throw new Error(`${command} ${args.join(" ")} failed:\n${result.stdout}${result.stderr}${result.error ?? ""}`);
-  return result.stdout;
+/** Does not block: the servers of other suites live in this process. */
+async function check(command, args, options) {
+  try {
+    await promisify(execFile)(command, args, { shell: process.platform === "win32", ...options });
+  } catch (error) {
+    throw new Error(`${command} ${args.join(" ")} failed:\n${error.stdout ?? ""}${error.stderr ?? ""}${error.message}`);
+  }
 }
 
 /** An empty project with the packed package in it. */
-function install(folder) {
+async function install(folder) {
   const project = join(folder, "project");
   mkdirSync(project);
-  check("npm", ["pack", "--silent", "--pack-destination", folder], { cwd: join(ROOT, "pkg") });
+  await check("npm", ["pack", "--silent", "--pack-destination", folder], { cwd: join(ROOT, "pkg") });
   const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz"));
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
-  check("npm", ["install", "--silent", "--offline", "--no-audit", "--no-fund", "--legacy-peer-deps", join(folder, tarball)], { cwd: project });
+  await check("npm", ["install", "--silent", "--offline", "--no-audit", "--no-fund", "--legacy-peer-deps", join(folder, tarball)], { cwd: project });
   // The optional peer, as the workspace has it.
   symlinkSync(join(ROOT, "node_modules/webgpu"), join(project, "node_modules/webgpu"), "junction");
   return project;
@@ -57,7 +61,7 @@ import { load as loadInWorker } from "lacewing/worker";
 import { pathOfUrl } from "./node_modules/lacewing/dist/fs.js";
 import { suite } from ${suite("suite.mjs")};
 import { runTests } from ${suite("harness.mjs")};
-const context = ${JSON.stringify({ base, modelPath: MODEL })};
+const context = ${JSON.stringify({ base, modelPath: MODEL, real: runtime === "node" ? REAL : undefined })};
 const counts = await runTests("${runtime}", suite({ ...context, pathOfUrl, load, loadInWorker, LacewingError }));
 console.log("${RESULT}" + JSON.stringify(counts));
 `;
@@ -111,7 +115,7 @@ export async function runPlatforms(runtimes) {
   const fixtures = await startFixtures();
   const sum = { passed: 0, failed: 0, skipped: 0 };
   try {
-    const project = install(fixtures.folder);
+    const project = await install(fixtures.folder);
     for (const runtime of runtimes) {
       let counts;
       if (runtime === "types") {

@@ -5,7 +5,8 @@
 //   gated/   ranges, for those who send the right token     cached/  ranges, and browsers may keep what they got
 //   slow/    trickles, until the client goes away    shrunk/  416 for everything but the beginning
 //   changed/ another ETag from the second answer on  error/   503 for everything but the beginning
-import { readFile } from "node:fs/promises";
+import { closeSync, openSync, readSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join, normalize } from "node:path";
 import { bigLlama } from "./gguf.mjs";
@@ -53,15 +54,24 @@ async function open(directories, path) {
   }
   const root = directories[name];
   const file = root && normalize(join(root, ...rest));
-  const bytes = file?.startsWith(normalize(root)) ? await readFile(file).catch(() => undefined) : undefined;
-  return (
-    bytes && {
-      size: bytes.length,
-      *chunks(start, stop) {
-        yield bytes.subarray(start, stop);
-      },
+  const info = file?.startsWith(normalize(root)) ? await stat(file).catch(() => undefined) : undefined;
+  return info?.isFile() ? { size: info.size, chunks: (start, stop) => readChunks(file, start, stop) } : undefined;
+}
+
+/** Large files are never in memory as a whole. */
+function* readChunks(file, start, stop) {
+  const handle = openSync(file);
+  try {
+    while (start < stop) {
+      const chunk = Buffer.alloc(Math.min(stop - start, 1 << 20));
+      const length = readSync(handle, chunk, 0, chunk.length, start);
+      if (length === 0) return;
+      yield chunk.subarray(0, length);
+      start += length;
     }
-  );
+  } finally {
+    closeSync(handle);
+  }
 }
 
 async function answer(request, response, directories, answers) {

@@ -2,9 +2,11 @@
 //   load, loadInWorker, LacewingError   of the package
 //   base                                URL of the fault server: "goldens/" and perhaps "shared/" are its directories
 //   modelPath, pathOfUrl                path of a golden model and fs.ts's function, where the runtime has paths
+//   real                                path or URL of a trained model, where one is to be tested
 import { assert, equal, fails, Skip } from "./harness.mjs";
 import { downloadTests } from "./suite-download.mjs";
 import { optionTests } from "./suite-options.mjs";
+import { realTests } from "./suite-real.mjs";
 import { withString } from "./gguf.mjs";
 
 const MODEL = "goldens/llama-Q4_0.gguf";
@@ -233,6 +235,7 @@ export function suite(context) {
     }],
     ...downloadTests(context, common),
     ...optionTests(context, common),
+    ...realTests(context, { options, fetchBytes }),
     ["a disposed model says so and aborts what runs", async () => {
       const m = await load(bytes, options);
       const running = m.session().prompt("Once upon a time", { ...GREEDY, maxTokens: 300 });
