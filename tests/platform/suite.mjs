@@ -7,6 +7,7 @@ import { assert, equal, fails, Skip } from "./harness.mjs";
 import { downloadTests } from "./suite-download.mjs";
 import { optionTests } from "./suite-options.mjs";
 import { realTests } from "./suite-real.mjs";
+import { sessionTests } from "./suite-sessions.mjs";
 import { withString } from "./gguf.mjs";
 
 const MODEL = "goldens/llama-Q4_0.gguf";
@@ -235,6 +236,7 @@ export function suite(context) {
     }],
     ...downloadTests(context, common),
     ...optionTests(context, common),
+    ...sessionTests(context, common),
     ...realTests(context, { options, fetchBytes }),
     ["a disposed model says so and aborts what runs", async () => {
       const m = await load(bytes, options);
