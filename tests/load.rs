@@ -6,7 +6,7 @@ use lacewing::formats::{DType, Stored, TensorFile};
 use lacewing::kernels::{Bind, Caps};
 use lacewing::model::build::build;
 use lacewing::model::config::ArchInfo;
-use lacewing::model::load::{GateUp, LayerWeights, Linear, Upload, Weights, place, read_bytes, upload};
+use lacewing::model::load::{GateUp, LayerWeights, Linear, Target, Upload, Weights, place, read_bytes, upload};
 use lacewing::model::spec::ModelSpec;
 use lacewing::weights::Layout;
 use lacewing::{Error, Result};
@@ -376,6 +376,26 @@ fn a_tied_model_may_hold_either_table_or_both() {
             assert_eq!(error.code(), "missing-tensor", "{error}");
             assert!(error.to_string().contains(gone));
         }
+    }
+}
+
+/// Norms that multiply by 1 + w: the sum is made in f32, whatever the type in the file.
+#[test]
+fn vectors_take_an_addend() {
+    let sizes = [(4, 2, 96)];
+    for dtype in [DType::F32, DType::BF16] {
+        let b = hf(&sizes, true, |_| dtype);
+        let (file, _) = b.file();
+        let spec = build(&info(&sizes, json!({})), &file, None).unwrap();
+        let (result, mut r) = placed(&spec, &file, Caps::BASE);
+        let (w, mut uploads) = result.unwrap();
+        for u in &mut uploads {
+            u.add = if matches!(u.target, Target::Vector(bind) if bind == w.final_norm) { 1.0 } else { 0.0 };
+        }
+        pollster::block_on(upload(&file, uploads, &mut r, &mut |_, _| (), &Cell::new(false))).unwrap();
+        let expected: Vec<f32> = b.values["model.norm.weight"].iter().map(|v| 1.0 + v).collect();
+        same(&r.floats(w.final_norm), &expected);
+        same(&r.floats(w.layers[0].attn_norm), &b.values["model.layers.0.input_layernorm.weight"]);
     }
 }
 
