@@ -329,7 +329,6 @@ fn bad_vocabularies_are_errors() {
 fn the_template_is_found_where_it_is() {
     use lacewing::formats::gguf::Value as Meta;
     use lacewing::text::chat::find;
-    let text = |s: &str| Some(s.to_string());
     let entry = |key: &str, s: &str| (key.to_string(), Meta::String(s.into()));
     let gguf = Metadata {
         entries: vec![entry("tokenizer.chat_template", "G"), entry("tokenizer.chat_template.tool_use", "GT")],
@@ -338,14 +337,14 @@ fn the_template_is_found_where_it_is() {
     let one = serde_json::json!({"chat_template": "C"});
     assert_eq!(find(None, None, None, false), None);
     for tools in [false, true] {
-        assert_eq!(find(Some("J"), Some(&one), Some(&gguf), tools), text("J"));
-        assert_eq!(find(None, Some(&one), Some(&gguf), tools), text("C"));
+        assert_eq!(find(Some("J"), Some(&one), Some(&gguf), tools), Some("J"));
+        assert_eq!(find(None, Some(&one), Some(&gguf), tools), Some("C"));
     }
-    assert_eq!(find(None, Some(&list), None, false), text("D"));
-    assert_eq!(find(None, Some(&list), None, true), text("T"));
-    assert_eq!(find(None, None, Some(&gguf), false), text("G"));
-    assert_eq!(find(None, None, Some(&gguf), true), text("GT"));
-    assert_eq!(find(None, Some(&serde_json::json!({})), Some(&gguf), false), text("G"));
+    assert_eq!(find(None, Some(&list), None, false), Some("D"));
+    assert_eq!(find(None, Some(&list), None, true), Some("T"));
+    assert_eq!(find(None, None, Some(&gguf), false), Some("G"));
+    assert_eq!(find(None, None, Some(&gguf), true), Some("GT"));
+    assert_eq!(find(None, Some(&serde_json::json!({})), Some(&gguf), false), Some("G"));
 }
 
 /// A tokenizer.json of these words, split at white space.
