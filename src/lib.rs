@@ -6,7 +6,8 @@
 //! `session` drives it: prompt -> ids (`text`) -> prefill -> decode -> pieces of text.
 //!
 //! Layers (each may use those to its right; `tests/layering.rs` checks it):
-//! bin, web -> session -> {text, decode, cache, clock} ; cache -> model -> execute (the trait) ; text -> formats ;
+//! bin, web -> session -> {text, decode, cache, clock} ; cache -> model -> execute (the trait) ; text -> {formats, clock} ;
+//! inspect -> {model, text} ;
 //! gpu -> execute -> kernels -> weights -> formats ; bin, web -> gpu ; everything -> error.
 
 pub mod cache;
