@@ -42,7 +42,7 @@ fn check_stream(tokenizer: &Tokenizer, ids: &[u32], label: &str) {
 fn tokenizer_json_goldens() {
     for name in ["HuggingFaceTB__SmolLM2-1.7B-Instruct-16k", "microsoft__Phi-3.5-mini-instruct"] {
         let Some(dir) = shared(&format!("tokenizers/{name}")) else { return };
-        let tokenizer = Tokenizer::from_json(&std::fs::read(dir.join("tokenizer.json")).unwrap(), None, None).unwrap();
+        let tokenizer = Tokenizer::from_json(std::fs::read(dir.join("tokenizer.json")).unwrap(), None, None).unwrap();
         let golden = json(&dir.join("golden.json"));
         let cases = golden["cases"].as_array().unwrap();
         assert_eq!(cases.len(), 56);
@@ -89,7 +89,7 @@ fn prompts_of_the_model_goldens() {
     let gguf = |file: &str| Tokenizer::from_gguf(gguf_metadata(&models.join(file))).unwrap();
     let dir = models.join("TinyStories-656K");
     let hugging_face = Tokenizer::from_json(
-        &std::fs::read(dir.join("tokenizer.json")).unwrap(),
+        std::fs::read(dir.join("tokenizer.json")).unwrap(),
         Some(&json(&dir.join("tokenizer_config.json"))),
         Some(&json(&dir.join("special_tokens_map.json"))),
     )
