@@ -199,14 +199,8 @@ impl EngineOptions {
     }
 
     fn load(&self) -> Result<LoadOptions, JsValue> {
-        let kv_type =
-            KvType::parse(&self.kv_storage).map_err(|e| to_js(e.with("option", "kv.storage")))?;
-        Ok(LoadOptions {
-            context_length: self.context_length,
-            kv_type,
-            depth: self.depth,
-            ..LoadOptions::default()
-        })
+        let kv_type = KvType::parse(&self.kv_storage).map_err(|e| to_js(e.with("option", "kv.storage")))?;
+        Ok(LoadOptions { context_length: self.context_length, kv_type, depth: self.depth, ..LoadOptions::default() })
     }
 }
 

@@ -161,3 +161,12 @@ fn wrong_types_name_the_key() {
         assert_eq!(info(v).unwrap_err().code(), "bad-file");
     }
 }
+
+#[test]
+fn kv_types_have_names() {
+    use lacewing::kernels::KvType;
+    assert_eq!(KvType::EACH[0], lacewing::session::LoadOptions::default().kv_type);
+    assert!(KvType::EACH.iter().all(|t| KvType::parse(t.name()).unwrap() == *t));
+    let e = KvType::parse("q3").unwrap_err();
+    assert!(e.code() == "bad-request" && e.to_string().contains("f16 or f32"), "{e}");
+}

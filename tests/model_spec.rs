@@ -151,8 +151,11 @@ fn gguf_goldens_give_their_specs() {
         let s = &m.spec;
         assert_eq!((s.arch, s.d_model, s.vocab_size, s.context_length), ("llama", 256, 2048, 512));
         assert_eq!((s.tied_embeddings, s.ropes[0].n_rot, s.ropes[0].theta), (false, 64, 1e4));
-        assert!(s.layers.len() == 2 && s.layers.iter().all(|l| l.d_ff() == 512)
-            && s.attentions().all(|a| (a.n_heads, a.n_kv_heads) == (4, 2)));
+        assert!(
+            s.layers.len() == 2
+                && s.layers.iter().all(|l| l.d_ff() == 512)
+                && s.attentions().all(|a| (a.n_heads, a.n_kv_heads) == (4, 2))
+        );
         assert_eq!(m.eos_ids, [2]);
         assert!(m.text.gguf.is_some());
     }
@@ -256,7 +259,10 @@ fn harmless_spellings_are_accepted() {
         let Some(files) = changed("llama", changes.clone()) else { return };
         let s = block_on(open(&files)).unwrap_or_else(|e| panic!("{changes}: {e}")).spec;
         assert_eq!((s.ropes[0].n_rot, &s.ropes[0].scaling), (n_rot, &scaling), "{changes}");
-        assert!(s.attentions().all(|a| (a.n_heads, a.window) == (4, None)) && s.layers.iter().all(|l| l.d_ff() == 160), "{changes}");
+        assert!(
+            s.attentions().all(|a| (a.n_heads, a.window) == (4, None)) && s.layers.iter().all(|l| l.d_ff() == 160),
+            "{changes}"
+        );
     }
     let layers = json!({"layer_types": ["sliding_attention", "full_attention"]});
     let Some(files) = changed("mistral-swa", layers) else { return };

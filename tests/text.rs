@@ -42,7 +42,7 @@ fn check_stream(tokenizer: &Tokenizer, ids: &[u32], label: &str) {
 fn tokenizer_json_goldens() {
     for name in ["HuggingFaceTB__SmolLM2-1.7B-Instruct-16k", "microsoft__Phi-3.5-mini-instruct"] {
         let Some(dir) = shared(&format!("tokenizers/{name}")) else { return };
-        let tokenizer = Tokenizer::from_json(&std::fs::read(dir.join("tokenizer.json")).unwrap(), None, None).unwrap();
+        let tokenizer = Tokenizer::from_json(std::fs::read(dir.join("tokenizer.json")).unwrap(), None, None).unwrap();
         let golden = json(&dir.join("golden.json"));
         let cases = golden["cases"].as_array().unwrap();
         assert_eq!(cases.len(), 56);
@@ -89,7 +89,7 @@ fn prompts_of_the_model_goldens() {
     let gguf = |file: &str| Tokenizer::from_gguf(gguf_metadata(&models.join(file))).unwrap();
     let dir = models.join("TinyStories-656K");
     let hugging_face = Tokenizer::from_json(
-        &std::fs::read(dir.join("tokenizer.json")).unwrap(),
+        std::fs::read(dir.join("tokenizer.json")).unwrap(),
         Some(&json(&dir.join("tokenizer_config.json"))),
         Some(&json(&dir.join("special_tokens_map.json"))),
     )
@@ -329,7 +329,6 @@ fn bad_vocabularies_are_errors() {
 fn the_template_is_found_where_it_is() {
     use lacewing::formats::gguf::Value as Meta;
     use lacewing::text::chat::find;
-    let text = |s: &str| Some(s.to_string());
     let entry = |key: &str, s: &str| (key.to_string(), Meta::String(s.into()));
     let gguf = Metadata {
         entries: vec![entry("tokenizer.chat_template", "G"), entry("tokenizer.chat_template.tool_use", "GT")],
@@ -338,14 +337,14 @@ fn the_template_is_found_where_it_is() {
     let one = serde_json::json!({"chat_template": "C"});
     assert_eq!(find(None, None, None, false), None);
     for tools in [false, true] {
-        assert_eq!(find(Some("J"), Some(&one), Some(&gguf), tools), text("J"));
-        assert_eq!(find(None, Some(&one), Some(&gguf), tools), text("C"));
+        assert_eq!(find(Some("J"), Some(&one), Some(&gguf), tools), Some("J"));
+        assert_eq!(find(None, Some(&one), Some(&gguf), tools), Some("C"));
     }
-    assert_eq!(find(None, Some(&list), None, false), text("D"));
-    assert_eq!(find(None, Some(&list), None, true), text("T"));
-    assert_eq!(find(None, None, Some(&gguf), false), text("G"));
-    assert_eq!(find(None, None, Some(&gguf), true), text("GT"));
-    assert_eq!(find(None, Some(&serde_json::json!({})), Some(&gguf), false), text("G"));
+    assert_eq!(find(None, Some(&list), None, false), Some("D"));
+    assert_eq!(find(None, Some(&list), None, true), Some("T"));
+    assert_eq!(find(None, None, Some(&gguf), false), Some("G"));
+    assert_eq!(find(None, None, Some(&gguf), true), Some("GT"));
+    assert_eq!(find(None, Some(&serde_json::json!({})), Some(&gguf), false), Some("G"));
 }
 
 /// A tokenizer.json of these words, split at white space.

@@ -1,7 +1,7 @@
 //! GGUF v2/v3, single and split files (spec: ggml/docs/gguf.md).
 
 use super::gguf_header::{self, Header};
-use super::memory::Memory;
+use super::memory::{Memory, check_table};
 use super::source::{ByteSource, Files};
 use super::{TensorFile, TensorInfo};
 use crate::error::{Error, Result};
@@ -108,6 +108,7 @@ pub async fn read(files: &dyn Files) -> Result<(Metadata, TensorFile)> {
     if count <= 1 {
         let mut file = TensorFile { sources: Vec::new(), tensors: Vec::new() };
         let metadata = add(&mut file, source, header)?;
+        check_table(&mut file.tensors, &main)?;
         check_names(&file.tensors, &main)?;
         return Ok((metadata, file));
     }
@@ -165,6 +166,7 @@ async fn read_parts(
             file.tensors.len()
         )));
     }
+    check_table(&mut file.tensors, &main)?;
     check_names(&file.tensors, &main)?;
     Ok((metadata, file))
 }

@@ -1,10 +1,14 @@
 //! What the metadata of one model may take on the heap, whatever its files announce.
 
+use super::TensorInfo;
 use crate::error::{Error, Result};
 
 /// Most bytes that the headers of all files of a model may take, parsed and while they are parsed. With the window of a
 /// reader and what a byte source keeps, the heap stays under 192 MiB. Real models need 1 to 60 MiB.
 pub(super) const LIMIT: u64 = 144 << 20;
+
+/// Most bytes of the table of tensors that stays: 100000 tensors take 17 MB.
+const TABLE_LIMIT: u64 = 32 << 20;
 
 /// Bookkeeping of an allocation by the allocator.
 pub(super) const ALLOCATION: u64 = 16;
@@ -42,6 +46,22 @@ impl Memory {
     pub(super) fn used(&self) -> u64 {
         self.used
     }
+}
+
+/// Frees what the table of tensors does not need; `bad-file` when it is larger than any model's, because it stays while
+/// the vocabulary is read and the weights are uploaded.
+pub(super) fn check_table(tensors: &mut Vec<TensorInfo>, file: &str) -> Result<()> {
+    tensors.shrink_to_fit();
+    let one = |t: &TensorInfo| (size_of::<TensorInfo>() + t.name.len() + 8 * t.shape.len()) as u64 + 2 * ALLOCATION;
+    let bytes: u64 = tensors.iter().map(one).sum();
+    if bytes > TABLE_LIMIT {
+        return Err(Error::BadFile(format!(
+            "{file} has {} tensors whose names and shapes take {bytes} bytes of memory; at most {} MiB are allowed",
+            tensors.len(),
+            TABLE_LIMIT >> 20
+        )));
+    }
+    Ok(())
 }
 
 /// Bytes per element of a vector that grows by doubling: old and new buffer live side by side while it grows.

@@ -1,6 +1,6 @@
 //! safetensors: one `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
 
-use super::memory::{ALLOCATION, MAX_NAME, Memory, growing};
+use super::memory::{ALLOCATION, MAX_NAME, Memory, check_table, growing};
 use super::safetensors_json::{Entry, Index, parse_bytes, parse_header, parse_index};
 use super::source::{ByteSource, Files, is_plain_name};
 use super::{DType, TensorFile, TensorInfo, gguf};
@@ -25,6 +25,7 @@ pub async fn read(files: &dyn Files) -> Result<TensorFile> {
     let mut file = TensorFile { sources: Vec::new(), tensors: Vec::new() };
     if let Some(source) = files.open(SINGLE).await? {
         add(&mut file, source, &mut memory).await?;
+        check_table(&mut file.tensors, SINGLE)?;
         return Ok(file);
     }
     let Some(source) = files.open(INDEX).await? else {
@@ -46,6 +47,7 @@ pub async fn read(files: &dyn Files) -> Result<TensorFile> {
             .ok_or_else(|| Error::DownloadFailed(format!("{shard} is missing, but {INDEX} lists it")))?;
         add(&mut file, source, &mut memory).await?;
     }
+    check_table(&mut file.tensors, INDEX)?;
     gguf::check_names(&file.tensors, INDEX)?;
     let places: HashMap<&str, usize> = file.tensors.iter().map(|t| (t.name.as_str(), t.source)).collect();
     for (name, shard) in &index.tensors {

@@ -185,7 +185,9 @@ impl ArchInfo {
         let window_on = window_asked.unwrap_or(arch.is_none_or(|a| a.windows != Windows::Asked));
         let n_layers = keys.u32(&["num_hidden_layers", "n_layer", "num_layers"])?;
         let mut layer_types = keys.strings("layer_types")?;
-        if let (Some(true), Some(first), true) = (window_asked, keys.u32(&["max_window_layers"])?, layer_types.is_empty()) {
+        if let (Some(true), Some(first), true) =
+            (window_asked, keys.u32(&["max_window_layers"])?, layer_types.is_empty())
+        {
             let kind = |i| if i < first { "full_attention" } else { "sliding_attention" };
             layer_types = (0..n_layers.unwrap_or(0).min(MAX_LAYERS)).map(|i| kind(i).to_string()).collect();
         }

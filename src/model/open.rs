@@ -1,10 +1,10 @@
 //! Opens a model: decides what it is, reads its small files and the headers of its tensors, no weights.
 
-use super::tensors::{Dialect, ROPE_FREQS};
 use super::build::{build, supported};
 use super::config::{ArchInfo, ids, sorted};
 use super::json::{parse_json, parse_keys};
 use super::spec::ModelSpec;
+use super::tensors::{Dialect, ROPE_FREQS};
 use crate::error::{Error, Result};
 use crate::formats::gguf::Metadata;
 use crate::formats::source::{Files, read_whole};

@@ -25,8 +25,11 @@ impl Text {
     pub fn new(files: TextFiles) -> Result<Text> {
         let TextFiles { gguf, tokenizer_json, tokenizer_config: config, special_tokens_map: map, chat_template_jinja } =
             files;
-        let find = |tools| chat::find(chat_template_jinja.as_deref(), config.as_ref(), gguf.as_ref(), tools);
-        let (source, tool_source) = (find(false), find(true));
+        let find = |tools| -> Result<Option<String>> {
+            let found = chat::find(chat_template_jinja.as_deref(), config.as_ref(), gguf.as_ref(), tools);
+            found.map(|source| chat::check_length(source).map(|()| source.to_string())).transpose()
+        };
+        let (source, tool_source) = (find(false)?, find(true)?);
         let tool_source = tool_source.filter(|tools| source.as_ref() != Some(tools));
         let tokenizer = match (tokenizer_json, gguf) {
             (Some(json), _) => Some(Tokenizer::from_json(json, config.as_ref(), map.as_ref())?),

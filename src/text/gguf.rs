@@ -113,6 +113,14 @@ fn bad(e: impl std::fmt::Display) -> Error {
 
 /// See [`Tokenizer::from_gguf`].
 pub(super) fn build(mut meta: Metadata) -> Result<Tokenizer> {
+    // Lists that nobody reads are freed before the vocabulary is built.
+    const LISTS: [&str; 4] = ["tokens", "token_type", "scores", "merges"];
+    let wanted = |key: &str| key.strip_prefix("tokenizer.ggml.").is_some_and(|k| LISTS.contains(&k));
+    meta.entries.retain(|(key, value)| match value {
+        Meta::Ints(_) | Meta::Floats(_) | Meta::Bools(_) | Meta::Strings(_) => wanted(key),
+        Meta::String(text) => text.len() < 1024 || key == "tokenizer.huggingface.json",
+        Meta::Int(_) | Meta::Float(_) | Meta::Bool(_) => true,
+    });
     if meta.str("tokenizer.huggingface.json").is_some() {
         return from_huggingface(meta);
     }

@@ -12,8 +12,9 @@ use std::fmt;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::{AddedToken, Tokenizer};
 
-/// Most values outside of a BPE vocabulary; in the tree of the library each takes up to 100 bytes.
-const MAX_VALUES: usize = 1_200_000;
+/// Most values outside of a BPE vocabulary: in the trees of the library each takes up to 230 bytes. A Unigram vocabulary
+/// of 250000 pieces has 750000.
+const MAX_VALUES: usize = 780_000;
 
 /// The parts, unparsed; those that are not named here matter to nobody.
 #[derive(Deserialize)]

@@ -4,9 +4,7 @@
 use lacewing::formats::source::{ByteSource, LocalFuture};
 use lacewing::formats::{DType, TensorFile, TensorInfo};
 use lacewing::kernels::Activation;
-use lacewing::model::spec::{
-    Attention, DenseFfn, Ffn, LayerSpec, Mixer, ModelSpec, Norms, RopeScaling, RopeSpec,
-};
+use lacewing::model::spec::{Attention, DenseFfn, Ffn, LayerSpec, Mixer, ModelSpec, Norms, RopeScaling, RopeSpec};
 use lacewing::weights::random::Random;
 use lacewing::{Error, Result};
 use std::rc::Rc;

@@ -59,10 +59,7 @@ impl std::error::Error for Refusal {}
 impl ChatTemplate {
     /// Compiles a template. `bos` and `eos` are the texts of these tokens. Errors: `grammar-error`.
     pub fn new(source: &str, bos: Option<&str>, eos: Option<&str>) -> Result<ChatTemplate> {
-        if source.len() > MOST_SOURCE {
-            let bytes = source.len();
-            return Err(Error::GrammarError(format!("the chat template has {bytes} bytes; at most 1 MiB is allowed")));
-        }
+        check_length(source)?;
         let guarded = guard::rewrite(source)?;
         let mut env = Environment::new();
         env.set_trim_blocks(true);
@@ -135,6 +132,15 @@ impl ChatTemplate {
     }
 }
 
+/// `grammar-error` for a template that is longer than any.
+pub fn check_length(source: &str) -> Result<()> {
+    if source.len() > MOST_SOURCE {
+        let bytes = source.len();
+        return Err(Error::GrammarError(format!("the chat template has {bytes} bytes; at most 1 MiB is allowed")));
+    }
+    Ok(())
+}
+
 /// Counts values and bytes of texts; refuses nesting that would overflow the stack.
 fn measure(input: &Json, depth: usize, values: &mut u64, bytes: &mut usize) -> Result<()> {
     if depth > 2 * budget::MOST_DEPTH {
@@ -182,9 +188,14 @@ fn explain(error: minijinja::Error) -> Error {
 /// tokenizer_config.json's `chat_template` (a text, or a list of `{name, template}`) before GGUF's
 /// `tokenizer.chat_template`. Of several, as in transformers, the one named `tool_use` where there are tools, else
 /// `default`.
-pub fn find(jinja: Option<&str>, config: Option<&Json>, gguf: Option<&Metadata>, tools: bool) -> Option<String> {
-    if let Some(jinja) = jinja {
-        return Some(jinja.to_string());
+pub fn find<'a>(
+    jinja: Option<&'a str>,
+    config: Option<&'a Json>,
+    gguf: Option<&'a Metadata>,
+    tools: bool,
+) -> Option<&'a str> {
+    if jinja.is_some() {
+        return jinja;
     }
     let names = if tools { &["tool_use", "default"][..] } else { &["default"] };
     let from_config = config.and_then(|config| match &config["chat_template"] {
@@ -200,5 +211,5 @@ pub fn find(jinja: Option<&str>, config: Option<&Json>, gguf: Option<&Metadata>,
         let named = names.iter().find_map(|name| gguf.str(&format!("tokenizer.chat_template.{name}")));
         named.or_else(|| gguf.str("tokenizer.chat_template"))
     };
-    from_config.or_else(from_gguf).map(str::to_string)
+    from_config.or_else(from_gguf)
 }
