@@ -89,7 +89,10 @@ fn every_config_gives_its_dimensions() {
         let result = supported(&i);
         match *name {
             "nvidia--Llama-3.1-70B-Instruct-FP8" => assert!(result.is_ok(), "its config does not say FP8"),
-            _ if ["llama", "mistral"].contains(model_type) => assert_eq!(result.unwrap().name, *model_type),
+            _ if ["llama", "mistral", "qwen2", "qwen3"].contains(model_type) => {
+                assert_eq!(result.unwrap().name, *model_type);
+            }
+            _ if *model_type == "gemma3_text" => assert_eq!(result.unwrap().name, "gemma3"),
             _ => {
                 let e = result.unwrap_err();
                 assert_eq!(e.code(), "unsupported-model", "{name}: {e}");

@@ -14,12 +14,20 @@ export interface EngineStats {
   vocabSize: number;
   /** Longest context in tokens. */
   contextLength: number;
-  /** Tokens that the KV cache has room for before it grows. */
+  /** Sessions that exist, with and without state on the device; one is the model's own. */
+  sessions: number;
+  /** Bytes of the states of all sessions. */
+  sessionBytes: number;
+  /** States given up to stay within the budget of sessions not in use. */
+  sessionEvictions: number;
+  /** Tokens that the KV cache of the session used last has room for before it grows. */
   kvCapacity: number;
-  /** Tokens in the KV cache. */
+  /** Tokens in the KV cache of the session used last. */
   kvTokens: number;
   /** Bytes of the KV cache per token. */
   kvBytesPerToken: number;
+  /** Prompt tokens computed since the load, over all sessions. */
+  prefilledTokens: number;
   /** Bytes of weights that one decoded token reads. */
   weightBytesPerToken: number;
   /** Dispatches of one decoded token. */
