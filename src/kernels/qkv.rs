@@ -76,8 +76,8 @@ fn head_teams(head_dim: u32) -> (u32, bool) {
     (head_dim / if rows8 { 8 } else { 4 }, rows8)
 }
 
-/// Whether this kernel can do a layer; where it cannot, matvec and rope_kv do. `bias_rows`: rows of the matrix, if it has
-/// a bias.
+/// Whether this kernel can do a layer; where it cannot, matvec and rope_kv do. `bias_rows`: rows of the matrix, if it
+/// has a bias.
 pub fn fuses(head_dim: u32, n_rot: u32, bias_rows: Option<u32>, qk_norm: bool) -> bool {
     let shape = head_dim.is_multiple_of(4) && n_rot.is_multiple_of(2) && n_rot <= head_dim;
     // With qk-norm a workgroup owns a whole head, without rows that are computed twice (see the shader).
