@@ -373,3 +373,17 @@ impl Shape {
         f.case(step, output, ATOL, rtol)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuses_what_a_workgroup_can_own() {
+        assert!(fuses(128, 128, None, true) && fuses(256, 256, Some(MAX_BIAS_ROWS), true) && fuses(80, 32, None, true));
+        assert!(fuses(12, 6, None, false) && !fuses(12, 6, None, true)); // halves of an odd length
+        assert!(fuses(132, 132, None, false) && !fuses(132, 132, None, true)); // 33 teams of 8 threads
+        assert!(!fuses(512, 512, None, true)); // 64 teams
+        assert!(!fuses(64, 64, Some(MAX_BIAS_ROWS + 1), false) && !fuses(10, 4, None, false));
+    }
+}
