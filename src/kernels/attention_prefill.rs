@@ -1,8 +1,9 @@
 //! Tiled causal attention of a chunk of tokens against the cache (which already holds the chunk), with GQA sharing.
 //! Token t sees keys max(0, r + t + 1 - window) ..= r + t of its KV head h, r = row - gone[h].
 
-use super::fixture::{Fixture, Rng, cache_value};
+use super::fixture::{Fixture, Rng};
 use super::params::{self, Field, params};
+use super::reference::cache_value;
 use super::{Access, Bind, Caps, Case, Kernel, KvType, OutputKind, Slot, Step, StepState, Variant};
 
 /// What to do.

@@ -1,5 +1,6 @@
 //! Building blocks of test cases: seeded spiky inputs, sentinel-filled outputs, buffers numbered as they are added.
 
+use super::reference::pack_f16;
 use super::{Bind, BufferId, Case, KvType, Matrix, MatrixPart, OutputKind, Step, StepState};
 use crate::weights::random::{Random, random_rows};
 use crate::weights::{Layout, UNIT, units};
@@ -116,19 +117,5 @@ impl Fixture {
     /// The case.
     pub fn case(self, step: Step, output: OutputKind, atol: f32, rtol: f32) -> Case {
         Case { step, buffers: self.buffers, atol, rtol, output }
-    }
-}
-
-/// Two f16 in a word, the first in the low half; beyond the range of f16 the largest of its sign.
-pub(super) fn pack_f16(lo: f64, hi: f64) -> u32 {
-    let bits = |x: f64| u32::from(half::f16::from_f64(x.clamp(-65504.0, 65504.0)).to_bits());
-    bits(lo) | bits(hi) << 16
-}
-
-/// Element `i` of a KV cache.
-pub(super) fn cache_value(words: &[u32], kv_type: KvType, i: usize) -> f64 {
-    match kv_type {
-        KvType::F32 => f32::from_bits(words[i]).into(),
-        KvType::F16 => half::f16::from_bits((words[i / 2] >> (16 * (i % 2))) as u16).into(),
     }
 }

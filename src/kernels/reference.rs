@@ -1,6 +1,6 @@
 //! What the references of several kernels share.
 
-use super::{Slot, Variant};
+use super::{KvType, Slot, Variant};
 pub use crate::weights::decode::row;
 use half::f16;
 
@@ -31,10 +31,22 @@ pub fn store_cache(cache: &mut Slot<'_>, variant: &Variant, start: usize, values
         }
         return;
     }
-    // Beyond the range of f16 the largest of its sign.
-    let bits = |x: f64| u32::from(f16::from_f64(x.clamp(-65504.0, 65504.0)).to_bits());
     for (out, pair) in cache.words_mut()[start / 2..].iter_mut().zip(values.chunks_exact(2)) {
-        *out = bits(pair[0]) | bits(pair[1]) << 16;
+        *out = pack_f16(pair[0], pair[1]);
+    }
+}
+
+/// Two f16 in a word, the first in the low half; beyond the range of f16 the largest of its sign.
+pub fn pack_f16(lo: f64, hi: f64) -> u32 {
+    let bits = |x: f64| u32::from(f16::from_f64(x.clamp(-65504.0, 65504.0)).to_bits());
+    bits(lo) | bits(hi) << 16
+}
+
+/// Element `i` of a KV cache.
+pub fn cache_value(words: &[u32], kv_type: KvType, i: usize) -> f64 {
+    match kv_type {
+        KvType::F32 => f32::from_bits(words[i]).into(),
+        KvType::F16 => f16::from_bits((words[i / 2] >> (16 * (i % 2))) as u16).into(),
     }
 }
 

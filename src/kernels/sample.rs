@@ -10,8 +10,8 @@ use super::params::{self, Field, params};
 use super::sample_reduce::{CHUNK, MAX_VOCAB, Sampling, logits_of, penalise, reduced};
 use super::{Access, Bind, Caps, Case, Kernel, OutputKind, Slot, Step, StepState, Variant};
 
-/// What to do. Afterwards: ids[0] = ring[draws % ring_len] = token, seen[token] = 1, state.position and state.row += state.n_tokens,
-/// state.n_tokens = 1, state.draws += 1.
+/// What to do. Afterwards: ids[0] = ring[draws % ring_len] = token, seen[token] = 1, state.position and state.row +=
+/// state.n_tokens, state.n_tokens = 1, state.draws += 1.
 pub struct Args {
     /// f32 [vocab_size], penalised.
     pub logits: Bind,
