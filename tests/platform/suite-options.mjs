@@ -86,7 +86,9 @@ export function optionTests(context, { options, fetchBytes, MODEL, GREEDY, refer
         const session = model.session();
         for (let i = 0; i < 3; i++) await session.prompt("x", { ...GREEDY, maxTokens: 2, signal });
         await fails("bad-request", session.prompt("x", { temperature: -1, signal }), LacewingError);
-        for await (const _ of session.prompt("Once upon a time", { ...GREEDY, maxTokens: 40, signal })) break;
+        const left = session.prompt("Once upon a time", { ...GREEDY, maxTokens: 400, signal });
+        for await (const _ of left) break;
+        await fails("aborted", left, LacewingError);
         clean("prompts");
         await model.logits([1, 2], { signal });
         clean("logits");
@@ -124,7 +126,11 @@ export function optionTests(context, { options, fetchBytes, MODEL, GREEDY, refer
         setTimeout(() => running.abort(reason), 20);
         await check(prompt, reason);
         const left = model.session().prompt("Once upon a time", { ...GREEDY, maxTokens: 400 });
-        for await (const _ of left) left.abort(reason), await check(left, reason);
+        for await (const _ of left) {
+          left.abort(reason);
+          break;
+        }
+        await check(left, reason);
         await model.dispose();
       }
     }],
