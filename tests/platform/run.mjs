@@ -24,7 +24,7 @@ export async function use(): Promise<string> {
   stats.noSuchCounter;
   const none: number | undefined = undefined;
   await load("x.gguf", { depth: none, kv: { storage: undefined }, headers: new Headers(), fetch, signal: undefined });
-  await reply.catch((e: LacewingError) => (e.name satisfies "LacewingError" | "AbortError", e.cause, e.details["url"]));
+  await reply.catch((e) => e instanceof LacewingError && (e.name satisfies "LacewingError" | "AbortError", e.cause, e.details["url"]));
   // @ts-expect-error A misspelt option is an error of types, too.
   await load("x.gguf", { contextLenght: 5 });
   return text + numbers + usage.completionTokens + wrong + (await model.logits([1])).vocabSize;

@@ -86,7 +86,9 @@ export function optionTests(context, { options, fetchBytes, MODEL, GREEDY, refer
         const session = model.session();
         for (let i = 0; i < 3; i++) await session.prompt("x", { ...GREEDY, maxTokens: 2, signal });
         await fails("bad-request", session.prompt("x", { temperature: -1, signal }), LacewingError);
-        for await (const _ of session.prompt("Once upon a time", { ...GREEDY, maxTokens: 40, signal })) break;
+        const left = session.prompt("Once upon a time", { ...GREEDY, maxTokens: 400, signal });
+        for await (const _ of left) break;
+        await fails("aborted", left, LacewingError);
         clean("prompts");
         await model.logits([1, 2], { signal });
         clean("logits");
@@ -124,7 +126,11 @@ export function optionTests(context, { options, fetchBytes, MODEL, GREEDY, refer
         setTimeout(() => running.abort(reason), 20);
         await check(prompt, reason);
         const left = model.session().prompt("Once upon a time", { ...GREEDY, maxTokens: 400 });
-        for await (const _ of left) left.abort(reason), await check(left, reason);
+        for await (const _ of left) {
+          left.abort(reason);
+          break;
+        }
+        await check(left, reason);
         await model.dispose();
       }
     }],
@@ -202,10 +208,12 @@ export function optionTests(context, { options, fetchBytes, MODEL, GREEDY, refer
       const { pathOfUrl, modelPath } = context;
       if (!pathOfUrl) throw new Skip("no paths in a page");
       equal(pathOfUrl(new URL("file:///tmp/a%20b.gguf"), false), "/tmp/a b.gguf", "path");
-      equal(pathOfUrl(new URL("file:///C:/models/a%20b.gguf"), true), "C:\\models\\a b.gguf", "path with a drive");
-      equal(pathOfUrl(new URL("file://server/share/a.gguf"), true), "\\\\server\\share\\a.gguf", "path of a share");
-      for (const [address, windows] of [["file:///models/a.gguf", true], ["file:///a%2Fb.gguf", false]]) {
-        await fails("bad-request", async () => pathOfUrl(new URL(address), windows), LacewingError);
+      await fails("bad-request", async () => pathOfUrl(new URL("file:///a%2Fb.gguf"), false), LacewingError);
+      // Deno's fileURLToPath always goes by the system that it runs on.
+      if (!globalThis.Deno) {
+        equal(pathOfUrl(new URL("file:///C:/models/a%20b.gguf"), true), "C:\\models\\a b.gguf", "path with a drive");
+        equal(pathOfUrl(new URL("file://server/share/a.gguf"), true), "\\\\server\\share\\a.gguf", "path of a share");
+        await fails("bad-request", async () => pathOfUrl(new URL("file:///models/a.gguf"), true), LacewingError);
       }
       const address = new URL("file:///");
       address.pathname = modelPath.replaceAll("\\", "/");
