@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { ROOT, run, runAndRead, setup } from "./common.mjs";
 import { fetchRealModels } from "./real-models.mjs";
 
+// Mesa keeps compiled shaders, which take most of the time of a first run; beside what cargo keeps they travel with it.
+process.env.MESA_SHADER_CACHE_DIR ??= join(ROOT, "target/mesa");
+
 /** Test binaries that take less are not listed. */
 const SHOWN_SECONDS = 5;
 
