@@ -16,15 +16,17 @@ export function run(command, args, env = {}) {
   return status === 0;
 }
 
-/** Runs a command, shows its standard output and also gives it: { ok, text }. */
+/** Runs a command, shows its output and also gives it: { ok, text }, both streams as they come. */
 export function runAndRead(command, args, env = {}) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: ROOT, stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } });
+    const child = spawn(command, args, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
     let text = "";
-    child.stdout.setEncoding("utf8").on("data", (data) => {
-      text += data;
-      process.stdout.write(data);
-    });
+    for (const name of ["stdout", "stderr"]) {
+      child[name].setEncoding("utf8").on("data", (data) => {
+        text += data;
+        process[name].write(data);
+      });
+    }
     child.on("error", (error) => {
       console.error(`cannot run ${command}: ${error.message}`);
       resolve({ ok: false, text });

@@ -33,6 +33,9 @@ function listMissing() {
   }
   const python = output("python3", ["-c", "import sys; print(sys.version_info >= (3, 11))"]).trim();
   if (python !== "True") missing.push({ name: "python3", why: "python3 3.11 or newer, for the tests of the training data" });
+  if (output("python3", ["-m", "pip", "--version"]) === "") {
+    missing.push({ name: "python3-pip", why: "pip of python3, which fetches the trained models of the tests" });
+  }
   if (process.platform === "linux" && existsSync("/usr/bin/dpkg-query")) {
     const mesa = installedVersion("mesa-vulkan-drivers");
     if (!(Number.parseInt(mesa ?? "", 10) >= MESA_MAJOR)) {

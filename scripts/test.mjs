@@ -1,11 +1,20 @@
-// `npm test`: everything, in the order in which mistakes are cheapest to find. The last line has the numbers.
+// `npm test`: everything, in the order in which mistakes are cheapest to find. The last lines have the numbers.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT, run, runAndRead, setup } from "./common.mjs";
+import { fetchRealModels } from "./real-models.mjs";
+
+// Mesa keeps compiled shaders, which take most of the time of a first run; beside what cargo keeps they travel with it.
+process.env.MESA_SHADER_CACHE_DIR ??= join(ROOT, "target/mesa");
+
+/** Test binaries that take less are not listed. */
+const SHOWN_SECONDS = 5;
 
 const total = { passed: 0, failed: 0 };
 let skipped = 0;
 const failures = [];
+/** [seconds, name] of every step, and of the test binaries behind theirs. */
+const times = [];
 
 function count(name, counts) {
   total.passed += counts.passed;
@@ -14,42 +23,59 @@ function count(name, counts) {
   if (counts.failed > 0) failures.push(`${name}: ${counts.failed} failed`);
 }
 
+/** Runs and times one step; `start` resolves to its counts, and what it throws is one failure. */
+async function suite(name, start) {
+  console.log(`\n== ${name}`);
+  const [begin, row] = [performance.now(), [0, name]];
+  times.push(row);
+  let counts;
+  try {
+    counts = await start();
+  } catch (error) {
+    console.log(`FAILED   ${name}: ${error.stack ?? error}`);
+    counts = { passed: 0, failed: 1 };
+  }
+  row[0] = (performance.now() - begin) / 1000;
+  count(name, counts);
+  return counts.failed === 0;
+}
+
 /** A step that either works or does not. */
 function step(name, command, args, env) {
-  console.log(`\n== ${name}`);
-  const ok = run(command, args, env);
-  count(name, { passed: +ok, failed: +!ok });
-  return ok;
+  return suite(name, () => {
+    const ok = run(command, args, env);
+    return { passed: +ok, failed: +!ok };
+  });
 }
 
 /** `cargo test`: its tests are counted one by one; a build that fails is one failure. */
 async function cargoTest() {
-  const name = "cargo test";
-  console.log(`\n== ${name}`);
   const wgsl = join(ROOT, "test-output/wgsl.json");
   mkdirSync(join(ROOT, "test-output"), { recursive: true });
   const { ok, text } = await runAndRead("cargo", ["test", "--workspace", "--no-fail-fast", "--", "--show-output"], { LACEWING_DUMP_WGSL: wgsl });
   const counts = { passed: 0, failed: 0, skipped: 0 };
-  for (const [, passed, failed, ignored] of text.matchAll(/^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/gm)) {
-    counts.passed += Number(passed);
-    counts.failed += Number(failed);
-    counts.skipped += Number(ignored);
+  let binary = "";
+  for (const line of text.split("\n")) {
+    binary = /^ +(?:Running|Doc-tests) (?:unittests )?(\S+)/.exec(line)?.[1] ?? binary;
+    const result = /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;.*finished in ([\d.]+)s/.exec(line);
+    if (!result) continue;
+    const [passed, failed, ignored, seconds] = result.slice(1).map(Number);
+    counts.passed += passed;
+    counts.failed += failed;
+    counts.skipped += ignored;
+    if (seconds >= SHOWN_SECONDS) times.push([seconds, `  of which ${binary}`]);
   }
   // Tests that lack files beside the project pass with a line that says so.
   counts.skipped += [...text.matchAll(/^skipped: /gm)].length;
   if (!ok && counts.failed === 0) counts.failed = 1;
-  count(name, counts);
+  return counts;
 }
 
-/** A suite that counts for itself. */
-async function suite(name, start) {
-  console.log(`\n== ${name}`);
-  try {
-    count(name, await start());
-  } catch (error) {
-    console.log(`FAILED   ${name}: ${error.stack ?? error}`);
-    count(name, { passed: 0, failed: 1 });
-  }
+/** A model that cannot be had is a failure: a test that runs without it would say nothing. */
+async function fetchModels() {
+  const failed = await fetchRealModels();
+  for (const line of failed) console.log(`FAILED   ${line}`);
+  return { passed: Number(failed.length === 0), failed: failed.length };
 }
 
 setup();
@@ -61,20 +87,26 @@ if (missing.length > 0) {
   process.exit(1);
 }
 
-step("formatting", "cargo", ["fmt", "--all", "--check"]);
-step("clippy", "cargo", ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]);
-step("clippy for wasm", "cargo", ["clippy", "--lib", "--target", "wasm32-unknown-unknown", "--profile", "wasm", "--quiet", "--", "--deny", "warnings"]);
-step("training data", "python3", ["-B", "-m", "unittest", "discover", "--start-directory", "models/train"]);
-await cargoTest();
-if (step("package and sizes", "cargo", ["xtask", "build"])) {
+await step("formatting", "cargo", ["fmt", "--all", "--check"]);
+await suite("trained models", fetchModels);
+await step("clippy", "cargo", ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]);
+await step("clippy for wasm", "cargo", ["clippy", "--lib", "--target", "wasm32-unknown-unknown", "--profile", "wasm", "--quiet", "--", "--deny", "warnings"]);
+await step("training data", "python3", ["-B", "-m", "unittest", "discover", "--start-directory", "models/train"]);
+await suite("cargo test", cargoTest);
+if (await step("package and sizes", "cargo", ["xtask", "build"])) {
   // Loaded here and not above: before `npm ci` they could not be.
   const { runPlatforms } = await import("../tests/platform/run.mjs");
   const { runBrowsers } = await import("../tests/browser/run.mjs");
-  for (const runtime of ["types", "tint", "node", "deno"]) await suite(runtime, () => runPlatforms([runtime]));
-  for (const browser of ["chromium", "firefox"]) await suite(browser, () => runBrowsers([browser]));
+  const lane = async (names, start) => {
+    for (const name of names) await suite(name, () => start([name]));
+  };
+  // Software GPUs and compilers of shaders leave a core idle most of the time.
+  await Promise.all([lane(["types", "tint", "node", "deno"], runPlatforms), lane(["chromium", "firefox"], runBrowsers)]);
 }
 
 console.log("");
+for (const [seconds, name] of times) console.log(`${seconds.toFixed(1).padStart(7)} s  ${name}`);
+console.log(`${(performance.now() / 1000).toFixed(1).padStart(7)} s  in all\n`);
 if (skipped > 0) console.log(`${skipped} skipped (each has a line above)`);
 for (const line of failures) console.log(line);
 console.log(`${total.passed} passed, ${total.failed} failed`);

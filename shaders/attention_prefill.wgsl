@@ -1,5 +1,6 @@
 // Causal attention of a chunk of tokens against the cache, which already holds the chunk (online softmax):
-//   out[t, h] = sum_j softmax_j(scale * q[t, h] . k_j) v_j,  max(0, r + t + 1 - window) <= j <= r + t, r = row - gone[KV head]
+//   out[t, h] = sum_j softmax_j(scale * q[t, h] . k_j) v_j,  max(0, r + t + 1 - window) <= j <= r + t,
+// r = row - gone[KV head].
 // Workgroup (block of HEADS query heads of one KV head, tile of tokens): 32 rows, row r = head r % HEADS of token
 // r / HEADS, against tiles of KEYS keys: K and then V staged in workgroup memory as stored.
 // Thread (row four, sixteenth): in the scores, 4 rows x keys sixteenth + 16 i; in the output, the same 4 rows x columns

@@ -4,8 +4,6 @@
 struct Params {
     n_vec4: u32,
     n_workgroups: u32,
-    pad0: u32,
-    pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

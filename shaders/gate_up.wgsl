@@ -33,12 +33,12 @@ fn x_quad(quad: u32) -> vec4<f32> {
 
 @compute @workgroup_size(WG)
 fn main(at: Invocation) {
-    let tid = at.tid;
     let team = team_of(at);
     let lane = team.lane;
     let row = team.index * 4u;
     let gate_rows = min(vec4<u32>(row, row + 1u, row + 2u, row + 3u), vec4<u32>(params.d_ff - 1u));
-    let sums = lanes_sum(rows_partial(gate_rows, gate_rows + vec4<u32>(params.d_ff), lane, 0u, params.chunks), tid, team.sg);
+    let mine = rows_partial(gate_rows, gate_rows + vec4<u32>(params.d_ff), lane, 0u, params.chunks);
+    let sums = lanes_sum(mine, at.tid, team.sg);
     let inverse = inverseSqrt(sums.squares / f32(params.cols) + params.eps);
     if (lane < 4u && row + lane < params.d_ff) {
         var gate = sums.a[lane] * inverse;

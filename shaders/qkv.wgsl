@@ -1,7 +1,7 @@
 // q, k, v of one token: y = W RMSNorm(x) * norm_weight + bias, rows [q; k; v]; q and k rotated at state.position:
 // (a, b) at (i, i + N_ROT/2) becomes (a cos - b sin, b cos + a sin); q goes to q_out, k and v of KV head h to row
 // `row - gone[h]` of the caches (f16 pairs, or f32 with KV_F32). QK_NORM: q and k are normalised before they turn, each
-// head by itself: y * rsqrt(mean(y^2) + eps) * weight; then a workgroup owns exactly one head (GROUPS * ROWS = HEAD_DIM).
+// head by itself: y * rsqrt(mean(y^2) + eps) * weight; a workgroup then owns exactly one head (GROUPS * ROWS = HEAD_DIM).
 //
 // LANES threads share ROWS = 4 rows of one head (8: ROWS8, the next four as well) and stride over K in chunks of 16
 // bytes; a workgroup holds GROUPS such teams; workgroup w (grid x fastest) owns rows from w * GROUPS * ROWS in this order:

@@ -8,7 +8,7 @@ use crate::model::archs::Arch;
 use crate::model::build::supported;
 use crate::model::config::{ArchInfo, parse_json};
 use crate::model::load::{Weights, estimate};
-use crate::model::open::{ModelFiles, describe, open};
+use crate::model::open::{ModelFiles, TextFiles, describe, open};
 use crate::model::spec::{Attention, LayerSpec, ModelSpec, RopeScaling, RopeSpec};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub async fn inspect(files: &dyn Files) -> Result<Value> {
         },
         Err(e) => e,
     };
-    match refusal {
+    match refusal.kind() {
         Error::UnsupportedModel(_)
         | Error::UnsupportedFormat(_)
         | Error::MissingTensor(_)
@@ -45,7 +45,7 @@ pub async fn inspect(files: &dyn Files) -> Result<Value> {
                 "info": info,
             }))
         }
-        e => Err(e),
+        _ => Err(refusal),
     }
 }
 
@@ -86,10 +86,11 @@ fn report(model: &ModelFiles, weights: &Weights, gpu_bytes: u64) -> Value {
         *entry = (entry.0 + 1, entry.1 + m.bytes());
     }
     let kv: u64 = model.spec.attentions().map(|a| 2 * u64::from(a.kv_width())).sum();
+    let text = &model.text;
     json!({
         "supported": true,
-        "format": if model.gguf.is_some() { "gguf" } else { "safetensors" },
-        "name": model.gguf.as_ref().and_then(|m| m.str("general.name")),
+        "format": if model.info.gguf { "gguf" } else { "safetensors" },
+        "name": text.gguf.as_ref().and_then(|m| m.str("general.name")),
         "spec": spec(&model.spec),
         "parameters": model.tensors.tensors.iter().map(|t| t.rows() * t.cols()).sum::<u64>(),
         "file_bytes": model.tensors.sources.iter().map(|s| s.len()).sum::<u64>(),
@@ -102,20 +103,20 @@ fn report(model: &ModelFiles, weights: &Weights, gpu_bytes: u64) -> Value {
         "weight_bytes_per_token": weights.bytes_per_token(),
         "kv_bytes_per_token_f16": kv * 2,
         "kv_bytes_per_token_f32": kv * 4,
-        "tokenizer": model.tokenizer_json.is_some()
-            || model.gguf.as_ref().is_some_and(|m| m.strings("tokenizer.ggml.tokens").is_some()),
-        "chat_template": chat_template(model),
+        "tokenizer": text.tokenizer_json.is_some()
+            || text.gguf.as_ref().is_some_and(|m| m.strings("tokenizer.ggml.tokens").is_some()),
+        "chat_template": chat_template(&model.text),
         "eos_ids": model.eos_ids,
         "generation": model.generation,
         "info": model.info,
     })
 }
 
-fn chat_template(model: &ModelFiles) -> bool {
-    let config = model.tokenizer_config.as_ref().and_then(|c| c.get("chat_template"));
-    model.chat_template_jinja.is_some()
-        || config.is_some_and(|t| !t.is_null())
-        || model.gguf.as_ref().is_some_and(|m| m.str("tokenizer.chat_template").is_some())
+fn chat_template(files: &TextFiles) -> bool {
+    [false, true].iter().any(|tools| {
+        let (jinja, config) = (files.chat_template_jinja.as_deref(), files.tokenizer_config.as_ref());
+        crate::text::chat::find(jinja, config, files.gguf.as_ref(), *tools).is_some()
+    })
 }
 
 fn by_dtype(tensors: &TensorFile) -> Value {

@@ -6,10 +6,10 @@
 //! `session` drives it: prompt -> ids (`text`) -> prefill -> decode -> pieces of text.
 //!
 //! Layers (each may use those to its right; `tests/layering.rs` checks it):
-//! bin, web -> session -> {text, decode, state, clock} ; state -> model -> execute (the trait) ; text -> formats ;
+//! bin, web -> session -> {text, decode, state, clock} ; state -> model -> execute (the trait) ;
+//! text -> {formats, clock} ; inspect -> {model, text} ;
 //! gpu -> execute -> kernels -> weights -> formats ; bin, web -> gpu ; everything -> error.
 
-pub mod state;
 pub mod clock;
 pub mod decode;
 pub mod error;
@@ -20,6 +20,7 @@ pub mod inspect;
 pub mod kernels;
 pub mod model;
 pub mod session;
+pub mod state;
 pub mod text;
 #[cfg(target_arch = "wasm32")]
 pub mod web;

@@ -82,7 +82,11 @@ impl SessionState {
                 "a context of {context_length} tokens needs a buffer of {} bytes per layer, more than this device allows: \
                  load the model with a contextLength of at most {most}",
                 u64::from(context_length) * row
-            )));
+            ))
+            .with("option", "contextLength")
+            .with("max", most)
+            .with("neededBytes", u64::from(context_length) * row)
+            .with("allowedBytes", caps.max_binding_bytes.min(caps.max_buffer_bytes)));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What JavaScript sees of the crate (wasm32 only): a thin class over [`crate::session::Model`], without logic.
 //!
 //! `pkg/src/local.ts` is its only caller. Files come in as an object with the methods of `pkg/src/files.ts`; errors
-//! cross in both directions as `{code, message, details}`.
+//! cross in both directions as `{code, message, details, cause}`.
 
 use crate::error::{Error, Result};
 use crate::formats::source::{ByteSource, Files, LocalFuture};
@@ -11,6 +11,7 @@ use crate::session::{GenerateOptions, LoadOptions, Model, SessionId};
 use js_sys::{Function, Object, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell, RefMut};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 
@@ -177,7 +178,7 @@ impl Default for EngineOptions {
     fn default() -> EngineOptions {
         EngineOptions {
             context_length: None,
-            kv_storage: "f16".into(),
+            kv_storage: LoadOptions::default().kv_type.name().into(),
             allow_software_adapter: false,
             tier: None,
             depth: LoadOptions::default().depth,
@@ -189,7 +190,8 @@ impl EngineOptions {
     fn gpu(&self) -> Result<GpuOptions, JsValue> {
         let known = |name: &String| {
             Tier::EACH.into_iter().find(|tier| tier.name() == name).ok_or_else(|| {
-                to_js(Error::BadRequest(format!("`tier` is base, f16, subgroups or all; found \"{name}\".")))
+                let message = format!("`tier` is base, f16, subgroups or all; found \"{name}\".");
+                to_js(Error::BadRequest(message).with("option", "tier"))
             })
         };
         let tier = self.tier.as_ref().map(known).transpose()?;
@@ -197,15 +199,8 @@ impl EngineOptions {
     }
 
     fn load(&self) -> Result<LoadOptions, JsValue> {
-        let kv_type = match self.kv_storage.as_str() {
-            "f16" => KvType::F16,
-            "f32" => KvType::F32,
-            other => {
-                let message = format!("`kv.storage` is f16 or f32; found \"{other}\".");
-                return Err(to_js(Error::BadRequest(message)));
-            }
-        };
-        Ok(LoadOptions { context_length: self.context_length, kv_type, depth: self.depth })
+        let kv_type = KvType::parse(&self.kv_storage).map_err(|e| to_js(e.with("option", "kv.storage")))?;
+        Ok(LoadOptions { context_length: self.context_length, kv_type, depth: self.depth, ..LoadOptions::default() })
     }
 }
 
@@ -270,24 +265,72 @@ impl ByteSource for PageSource {
     }
 }
 
-/// `{code, message, details}`.
+/// Something that JavaScript threw, on its way back to JavaScript: a key of `THROWN`, because errors are `Send`, which
+/// no JsValue is.
+#[derive(Debug)]
+struct Thrown(u32);
+
+thread_local! {
+    static THROWN: RefCell<(u32, BTreeMap<u32, JsValue>)> = const { RefCell::new((0, BTreeMap::new())) };
+}
+
+impl Thrown {
+    fn new(value: &JsValue) -> Thrown {
+        THROWN.with_borrow_mut(|(last, values)| {
+            *last = last.wrapping_add(1);
+            values.insert(*last, value.clone());
+            Thrown(*last)
+        })
+    }
+
+    fn value(&self) -> JsValue {
+        THROWN.with_borrow(|(_, values)| values.get(&self.0).cloned().unwrap_or_default())
+    }
+}
+
+impl Drop for Thrown {
+    fn drop(&mut self) {
+        THROWN.with_borrow_mut(|(_, values)| values.remove(&self.0));
+    }
+}
+
+impl std::fmt::Display for Thrown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.value())
+    }
+}
+
+impl std::error::Error for Thrown {}
+
+/// `{code, message, details, cause}`; what JavaScript threw with the same code comes back as it was.
 fn to_js(error: Error) -> JsValue {
     let object = Object::new();
     let set = |key: &str, value: JsValue| {
         // Setting a property of a fresh object cannot fail.
         let _ = Reflect::set(&object, &key.into(), &value);
     };
+    if let Some(cause) = error.cause() {
+        match cause.downcast_ref::<Thrown>().map(Thrown::value) {
+            Some(value) if text_of(&value, "code").as_deref() == Some(error.code()) => return value,
+            Some(value) => set("cause", value),
+            None => set("cause", js_sys::Error::new(&cause.to_string()).into()),
+        }
+    }
     set("code", error.code().into());
     set("message", error.to_string().into());
-    set("details", Object::new().into());
+    // Details are JSON: they always convert.
+    set("details", error.details().and_then(|details| to_plain(details).ok()).unwrap_or_else(|| Object::new().into()));
     object.into()
 }
 
 /// The error for whatever JavaScript threw.
 fn from_thrown(thrown: &JsValue) -> Error {
-    let text = |key: &str| Reflect::get(thrown, &key.into()).ok().and_then(|value| value.as_string());
-    let message = text("message").unwrap_or_else(|| format!("{thrown:?}"));
-    Error::from_code(&text("code").unwrap_or_default(), message)
+    let message = text_of(thrown, "message").unwrap_or_else(|| format!("{thrown:?}"));
+    Error::from_code(&text_of(thrown, "code").unwrap_or_default(), message).because(Thrown::new(thrown))
+}
+
+fn text_of(value: &JsValue, key: &str) -> Option<String> {
+    Reflect::get(value, &key.into()).ok()?.as_string()
 }
 
 /// A value from JavaScript, or `bad-request` with what is wrong with it.

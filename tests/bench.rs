@@ -12,11 +12,12 @@ fn bench(args: &[&str]) -> serde_json::Value {
 
 #[test]
 fn counts_of_smollm2_135m() {
-    let r = bench(&["--synthetic", "smollm2-135m:q4", "--prompt", "4", "--tokens", "7", "--repeats", "1", "--json"]);
+    let size = ["--prompt", "4", "--tokens", "7", "--repeats", "1", "--json"];
+    let r = bench(&[&["--synthetic", "smollm2-135m:q4", "--profile"], &size[..]].concat());
     let number = |key: &str| r[key].as_f64().unwrap_or_else(|| panic!("{key} is missing: {r}"));
     let layers = 30.0;
-    assert!(number("dispatches_per_layer") <= 8.0, "{r}");
-    assert!(number("dispatches_per_token") <= 8.0 * layers + 4.0, "{r}");
+    assert_eq!(number("dispatches_per_layer"), 5.0, "{r}");
+    assert_eq!(number("dispatches_per_token"), 5.0 * layers + 4.0, "{r}");
     assert_eq!(number("submits_per_token"), 1.0, "{r}");
     assert_eq!(number("uploads_bytes_per_token"), 0.0, "{r}");
     assert_eq!(number("readback_bytes_per_token"), 4.0, "{r}");
@@ -46,6 +47,13 @@ fn counts_of_smollm2_135m() {
     assert!(r["adapter"].as_str().is_some_and(|a| !a.is_empty()), "{r}");
     assert!(r["tier"].as_str().is_some_and(|t| !t.is_empty()), "{r}");
     assert!(number("heap_peak_bytes") < f64::from(192 << 20), "{r}");
+
+    // The profile has every dispatch of a token once, the slowest kernel first, and only times that passed.
+    let kernels = r["profile"].as_array().expect("profile");
+    let column = |key: &str| kernels.iter().map(|k| k[key].as_f64().expect(key)).collect::<Vec<_>>();
+    assert_eq!(column("dispatches").iter().sum::<f64>(), 5.0 * layers + 4.0, "{r}");
+    assert!(column("us").iter().all(|us| *us > 0.0) && column("us").is_sorted_by(|a, b| a >= b), "{r}");
+    assert!((column("share").iter().sum::<f64>() - 1.0).abs() < 1e-6, "{r}");
 }
 
 #[test]

@@ -89,7 +89,10 @@ fn every_config_gives_its_dimensions() {
         let result = supported(&i);
         match *name {
             "nvidia--Llama-3.1-70B-Instruct-FP8" => assert!(result.is_ok(), "its config does not say FP8"),
-            _ if ["llama", "mistral"].contains(model_type) => assert_eq!(result.unwrap().name, *model_type),
+            _ if ["llama", "mistral", "qwen2", "qwen3"].contains(model_type) => {
+                assert_eq!(result.unwrap().name, *model_type);
+            }
+            _ if *model_type == "gemma3_text" => assert_eq!(result.unwrap().name, "gemma3"),
             _ => {
                 let e = result.unwrap_err();
                 assert_eq!(e.code(), "unsupported-model", "{name}: {e}");
@@ -160,4 +163,13 @@ fn wrong_types_name_the_key() {
     for v in [json!([]), json!(null), json!({}), json!({"model_type": 3})] {
         assert_eq!(info(v).unwrap_err().code(), "bad-file");
     }
+}
+
+#[test]
+fn kv_types_have_names() {
+    use lacewing::kernels::KvType;
+    assert_eq!(KvType::EACH[0], lacewing::session::LoadOptions::default().kv_type);
+    assert!(KvType::EACH.iter().all(|t| KvType::parse(t.name()).unwrap() == *t));
+    let e = KvType::parse("q3").unwrap_err();
+    assert!(e.code() == "bad-request" && e.to_string().contains("f16 or f32"), "{e}");
 }

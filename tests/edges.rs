@@ -177,7 +177,7 @@ fn a_cache_that_grows_in_the_middle_of_a_reply_keeps_its_rows() {
     let mut model = model(&Size { context: 2048, ..SIZE }, json!({}), gpu()).unwrap();
     let prompt: Vec<u32> = (0..508).map(|i| i * 7 % 40).collect();
     let grown = generate(&mut model, &prompt, 24).unwrap();
-    assert_eq!(model.stats()["kv_capacity"], 1024);
+    assert_eq!(model.stats().kv_capacity, 1024);
     // Another prompt in between, so that nothing is reused of the rows that decoding wrote.
     generate(&mut model, &[39, 38], 1).unwrap();
     let again: Vec<u32> = prompt.iter().chain(&grown[..12]).copied().collect();
@@ -282,7 +282,7 @@ fn what_fails_late_ends_the_call_and_costs_nothing_else() {
     *fails.borrow_mut() = "";
     assert_eq!(generate(&mut model, &short, 8).unwrap(), fresh);
     assert_eq!(generate(&mut model, &long, 20).unwrap().len(), 20);
-    assert_eq!(model.stats()["kv_capacity"], 1024);
+    assert_eq!(model.stats().kv_capacity, 1024);
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn an_abort_in_prefill_keeps_what_was_done() {
     generate(&mut model, &[39], 1).unwrap();
     *cancel.borrow_mut() = Some(model.cancel_flag());
     assert_eq!(generate(&mut model, &ids, 8).unwrap_err().code(), "aborted");
-    assert_eq!(model.stats()["kv_tokens"], 256);
+    assert_eq!(model.stats().kv_tokens, 256);
     assert_eq!(generate(&mut model, &ids, 8).unwrap(), fresh);
     assert_eq!(model.usage().unwrap().cached_tokens, 256);
 }

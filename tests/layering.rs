@@ -11,13 +11,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kernels", &["weights"]),
     ("execute", &["kernels"]),
     ("gpu", &["execute"]),
-    ("text", &["formats"]),
+    ("text", &["formats", "clock"]),
     ("decode", &["error"]),
     ("clock", &[]),
     ("model", &["execute"]),
     ("state", &["model"]),
     ("session", &["text", "decode", "state", "model", "clock"]),
-    ("inspect", &["model"]),
+    ("inspect", &["model", "text"]),
     ("web", &["session", "gpu"]),
 ];
 

@@ -6,7 +6,7 @@ use lacewing::formats::{DType, Stored, TensorFile};
 use lacewing::kernels::{Bind, Caps};
 use lacewing::model::build::build;
 use lacewing::model::config::ArchInfo;
-use lacewing::model::load::{GateUp, LayerWeights, Linear, Upload, Weights, place, read_bytes, upload};
+use lacewing::model::load::{GateUp, LayerWeights, Linear, Target, Upload, Weights, place, read_bytes, upload};
 use lacewing::model::spec::ModelSpec;
 use lacewing::weights::Layout;
 use lacewing::{Error, Result};
@@ -102,7 +102,9 @@ fn a_model_of_floats_with_biases_arrives_bit_for_bit() {
             expected.extend(vec![0.0; 2 * HEAD as usize]);
             expected.extend(b.joined(&[&format!("{p}.self_attn.v_proj.bias")]));
             same(&bias(&r, part.bias), &expected);
-            let GateUp::Fused(both) = &l.dense_ffn().unwrap().gate_up else { panic!("gate and up of one layout are one matrix") };
+            let GateUp::Fused(both) = &l.dense_ffn().unwrap().gate_up else {
+                panic!("gate and up of one layout are one matrix")
+            };
             let [gate, up] = ["gate", "up"].map(|n| format!("{p}.mlp.{n}_proj.bias"));
             same(&bias(&r, both.bias), &b.joined(&[&gate, &up]));
         }
@@ -122,7 +124,14 @@ fn device_bytes_are_those_of_the_layouts() {
         matrices.map(|t| Layout::of(Stored::Blocks(t.dtype)).bytes(t.rows() as u32, t.cols() as u32)).sum();
     let l = &w.layers[0];
     let GateUp::Fused(gate_up) = &l.dense_ffn().unwrap().gate_up else { panic!() };
-    let all = [&w.embed, w.output.as_ref().unwrap(), &l.attention().unwrap().qkv[0].matrix, &l.attention().unwrap().o.matrix, &gate_up.matrix, &l.dense_ffn().unwrap().down.matrix];
+    let all = [
+        &w.embed,
+        w.output.as_ref().unwrap(),
+        &l.attention().unwrap().qkv[0].matrix,
+        &l.attention().unwrap().o.matrix,
+        &gate_up.matrix,
+        &l.dense_ffn().unwrap().down.matrix,
+    ];
     assert_eq!(all.iter().map(|m| m.bytes()).sum::<u64>(), expected);
     // Norms: 3 vectors of 256 bytes.
     assert_eq!(r.bytes(), expected + 3 * 256);
@@ -156,7 +165,8 @@ fn projections_of_different_layouts_are_not_stacked() {
         let spec = build(&info(&sizes, json!({})), &file, None).unwrap();
         let (w, r) = loaded(&spec, &file, Caps::BASE);
         check_hf(&r, &b, &w);
-        let heads: Vec<_> = w.layers[0].attention().unwrap().qkv.iter().map(|p| (p.q_heads, p.k_heads, p.v_heads)).collect();
+        let heads: Vec<_> =
+            w.layers[0].attention().unwrap().qkv.iter().map(|p| (p.q_heads, p.k_heads, p.v_heads)).collect();
         assert_eq!(heads, expected);
         assert!(matches!(w.layers[0].dense_ffn().unwrap().gate_up, GateUp::Split { .. }));
     }
@@ -376,6 +386,26 @@ fn a_tied_model_may_hold_either_table_or_both() {
             assert_eq!(error.code(), "missing-tensor", "{error}");
             assert!(error.to_string().contains(gone));
         }
+    }
+}
+
+/// Norms that multiply by 1 + w: the sum is made in f32, whatever the type in the file.
+#[test]
+fn vectors_take_an_addend() {
+    let sizes = [(4, 2, 96)];
+    for dtype in [DType::F32, DType::BF16] {
+        let b = hf(&sizes, true, |_| dtype);
+        let (file, _) = b.file();
+        let spec = build(&info(&sizes, json!({})), &file, None).unwrap();
+        let (result, mut r) = placed(&spec, &file, Caps::BASE);
+        let (w, mut uploads) = result.unwrap();
+        for u in &mut uploads {
+            u.add = if matches!(u.target, Target::Vector(bind) if bind == w.final_norm) { 1.0 } else { 0.0 };
+        }
+        pollster::block_on(upload(&file, uploads, &mut r, &mut |_, _| (), &Cell::new(false))).unwrap();
+        let expected: Vec<f32> = b.values["model.norm.weight"].iter().map(|v| 1.0 + v).collect();
+        same(&r.floats(w.final_norm), &expected);
+        same(&r.floats(w.layers[0].norms.before_mixer.unwrap()), &b.values["model.layers.0.input_layernorm.weight"]);
     }
 }
 

@@ -49,7 +49,7 @@ fn golden_llamas_give_their_specs() {
         let (scaling, theta) = if name.contains("rope") { (rope, 5e5) } else { (RopeScaling::None, 1e4) };
         assert_eq!((s.ropes[0].n_rot, s.ropes[0].theta, &s.ropes[0].scaling), (16, theta, &scaling), "{name}");
         assert_eq!(m.eos_ids, [2]);
-        assert!(m.config.is_some() && m.gguf.is_none() && m.tokenizer_json.is_none());
+        assert!(m.text.gguf.is_none() && m.text.tokenizer_json.is_none());
     }
 }
 
@@ -151,10 +151,13 @@ fn gguf_goldens_give_their_specs() {
         let s = &m.spec;
         assert_eq!((s.arch, s.d_model, s.vocab_size, s.context_length), ("llama", 256, 2048, 512));
         assert_eq!((s.tied_embeddings, s.ropes[0].n_rot, s.ropes[0].theta), (false, 64, 1e4));
-        assert!(s.layers.len() == 2 && s.layers.iter().all(|l| l.d_ff() == 512)
-            && s.attentions().all(|a| (a.n_heads, a.n_kv_heads) == (4, 2)));
+        assert!(
+            s.layers.len() == 2
+                && s.layers.iter().all(|l| l.d_ff() == 512)
+                && s.attentions().all(|a| (a.n_heads, a.n_kv_heads) == (4, 2))
+        );
         assert_eq!(m.eos_ids, [2]);
-        assert!(m.gguf.is_some() && m.config.is_none());
+        assert!(m.text.gguf.is_some());
     }
 }
 
@@ -256,7 +259,10 @@ fn harmless_spellings_are_accepted() {
         let Some(files) = changed("llama", changes.clone()) else { return };
         let s = block_on(open(&files)).unwrap_or_else(|e| panic!("{changes}: {e}")).spec;
         assert_eq!((s.ropes[0].n_rot, &s.ropes[0].scaling), (n_rot, &scaling), "{changes}");
-        assert!(s.attentions().all(|a| (a.n_heads, a.window) == (4, None)) && s.layers.iter().all(|l| l.d_ff() == 160), "{changes}");
+        assert!(
+            s.attentions().all(|a| (a.n_heads, a.window) == (4, None)) && s.layers.iter().all(|l| l.d_ff() == 160),
+            "{changes}"
+        );
     }
     let layers = json!({"layer_types": ["sliding_attention", "full_attention"]});
     let Some(files) = changed("mistral-swa", layers) else { return };
@@ -271,18 +277,21 @@ fn generation_config_gives_defaults_and_more_end_tokens() {
     let files = files.with("generation_config.json", json).with("chat_template.jinja", b"{{ 1 }}");
     let m = block_on(open(&files)).unwrap();
     assert_eq!(m.eos_ids, [2, 5, 7], "ids beyond the vocabulary are none");
-    assert_eq!(m.chat_template_jinja.as_deref(), Some("{{ 1 }}"));
+    assert_eq!(m.text.chat_template_jinja.as_deref(), Some("{{ 1 }}"));
     let expected = GenerationDefaults {
         temperature: Some(1.0),
         top_k: Some(20),
         top_p: Some(0.9),
         min_p: None,
         repetition_penalty: None,
-        do_sample: Some(true),
     };
     assert_eq!(m.generation, expected);
     let greedy = GenerationDefaults::from_json(&json!({"do_sample": false, "temperature": 0.7}));
     assert_eq!(greedy.temperature, Some(0.0));
+    let warm = GenerationDefaults::from_json(&json!({"do_sample": true, "temperature": 0.7}));
+    assert_eq!(warm.temperature, Some(0.7));
+    let odd = GenerationDefaults::from_json(&json!({"do_sample": true, "temperature": 1e-9}));
+    assert_eq!(odd.temperature, Some(1.0), "a temperature out of range is as if absent");
     assert_eq!(GenerationDefaults::from_json(&Value::Null), GenerationDefaults::default());
     // A default that nobody could ask for would make every reply fail.
     let out_of_range = GenerationDefaults::from_json(&json!({"temperature": 1e-9, "repetition_penalty": 5.0}));
@@ -348,13 +357,22 @@ fn a_moe_gguf_and_odd_metadata_are_refused() {
 #[test]
 fn turn_ends_of_a_gguf_are_found_by_their_texts() {
     use lacewing::formats::gguf::{Metadata, Value as V};
-    let tokens = ["a", "<|eot_id|>", "<|im_end|>", "</s>"].map(String::from).to_vec();
-    let entries = vec![
-        ("general.architecture".into(), V::String("llama".into())),
-        ("tokenizer.ggml.tokens".into(), V::Strings(tokens)),
-        // Only control tokens count: someone may write <|im_end|> as ordinary text.
-        ("tokenizer.ggml.token_type".into(), V::Ints(vec![1, 3, 1, 3])),
-        ("tokenizer.ggml.eos_token_id".into(), V::Int(3)),
-    ];
-    assert_eq!(ArchInfo::from_gguf(&Metadata { entries }).unwrap().eos_ids, [1, 3]);
+    let of = |tokens: &[&str]| {
+        let tokens: Vec<String> = tokens.iter().map(|t| t.to_string()).collect();
+        let n = tokens.len();
+        let entries = vec![
+            ("general.architecture".into(), V::String("llama".into())),
+            ("tokenizer.ggml.tokens".into(), V::Strings(tokens)),
+            // As in llama.cpp the text decides: files often forget to make these tokens control tokens.
+            ("tokenizer.ggml.token_type".into(), V::Ints(vec![1; n])),
+            ("tokenizer.ggml.eos_token_id".into(), V::Int(3)),
+            ("tokenizer.ggml.eom_token_id".into(), V::Int(99)),
+        ];
+        Metadata { entries }
+    };
+    let meta = of(&["a", "<|eot_id|>", "<|im_end|>", "</s>"]);
+    assert_eq!((ArchInfo::from_gguf(&meta).unwrap().eos_ids, meta.end_ids()), (vec![1, 2, 3], vec![3, 1, 2]));
+    let channels = of(&["<|end|>", "<|return|>", "<|call|>", "</s>"]);
+    assert_eq!(channels.end_ids(), [3, 1, 2], "<|end|> ends a channel where others end the reply");
+    assert_eq!(of(&["<|end|>", "a", "b", "</s>"]).end_ids(), [3, 0]);
 }

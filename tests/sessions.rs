@@ -38,7 +38,7 @@ fn reply(model: &mut Model, session: SessionId, ids: &[u32], n: u32) -> (Vec<u32
 }
 
 fn prefilled(model: &Model) -> u64 {
-    model.stats()["prefilled_tokens"].as_u64().expect("a count")
+    model.stats().prefilled_tokens
 }
 
 /// A turn of `who`: three tokens that differ by session and turn.
@@ -107,7 +107,7 @@ fn a_fork_goes_on_where_the_first_is_and_both_stay_apart() {
 #[test]
 fn beyond_the_budget_the_least_recently_used_state_is_given_up() {
     let mut model = load(0);
-    let bytes = |model: &Model| model.stats()["session_bytes"].as_u64().expect("bytes");
+    let bytes = |model: &Model| model.stats().session_bytes;
     let (a, b) = (model.create_session(), model.create_session());
     let (first, _) = reply(&mut model, a, &[1, 5, 9], 4);
     let one = bytes(&model);
@@ -116,7 +116,7 @@ fn beyond_the_budget_the_least_recently_used_state_is_given_up() {
     let before = prefilled(&model);
     let (again, usage) = reply(&mut model, a, &[1, 5, 9], 4);
     assert_eq!((again, usage.cached_tokens, prefilled(&model) - before), (first, 0, 3));
-    assert!(model.stats()["session_evictions"].as_u64() >= Some(2));
+    assert!(model.stats().session_evictions >= 2);
 
     // With room for one, the one used last stays.
     let mut model = load(one);

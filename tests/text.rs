@@ -42,7 +42,7 @@ fn check_stream(tokenizer: &Tokenizer, ids: &[u32], label: &str) {
 fn tokenizer_json_goldens() {
     for name in ["HuggingFaceTB__SmolLM2-1.7B-Instruct-16k", "microsoft__Phi-3.5-mini-instruct"] {
         let Some(dir) = shared(&format!("tokenizers/{name}")) else { return };
-        let tokenizer = Tokenizer::from_json(&std::fs::read(dir.join("tokenizer.json")).unwrap(), None, None).unwrap();
+        let tokenizer = Tokenizer::from_json(std::fs::read(dir.join("tokenizer.json")).unwrap(), None, None).unwrap();
         let golden = json(&dir.join("golden.json"));
         let cases = golden["cases"].as_array().unwrap();
         assert_eq!(cases.len(), 56);
@@ -63,7 +63,7 @@ fn gguf_vocabulary_goldens() {
     let Some(dir) = shared("tokenizers/gguf") else { return };
     for name in ["llama-spm", "gpt-2", "deepseek-coder", "bert-bge"] {
         let file = dir.join(format!("ggml-vocab-{name}.gguf"));
-        let tokenizer = Tokenizer::from_gguf(&gguf_metadata(&file)).unwrap();
+        let tokenizer = Tokenizer::from_gguf(gguf_metadata(&file)).unwrap();
         let with = |suffix: &str| std::fs::read_to_string(format!("{}.{suffix}", file.display())).unwrap();
         let (inputs, outputs) = (with("inp"), with("out"));
         let separator = "\n__ggml_vocab_test__\n";
@@ -86,10 +86,10 @@ fn gguf_vocabulary_goldens() {
 #[test]
 fn prompts_of_the_model_goldens() {
     let Some(models) = shared("models") else { return };
-    let gguf = |file: &str| Tokenizer::from_gguf(&gguf_metadata(&models.join(file))).unwrap();
+    let gguf = |file: &str| Tokenizer::from_gguf(gguf_metadata(&models.join(file))).unwrap();
     let dir = models.join("TinyStories-656K");
     let hugging_face = Tokenizer::from_json(
-        &std::fs::read(dir.join("tokenizer.json")).unwrap(),
+        std::fs::read(dir.join("tokenizer.json")).unwrap(),
         Some(&json(&dir.join("tokenizer_config.json"))),
         Some(&json(&dir.join("special_tokens_map.json"))),
     )
@@ -259,7 +259,7 @@ fn long_conversations_stay_within_the_bounds() {
 fn any_ids_stream_as_they_decode() {
     let Some(dir) = shared("tokenizers/gguf") else { return };
     for name in ["gpt-2", "deepseek-coder", "bert-bge", "llama-spm"] {
-        let tokenizer = Tokenizer::from_gguf(&gguf_metadata(&dir.join(format!("ggml-vocab-{name}.gguf")))).unwrap();
+        let tokenizer = Tokenizer::from_gguf(gguf_metadata(&dir.join(format!("ggml-vocab-{name}.gguf")))).unwrap();
         let mut state = 1u64;
         let mut random = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -309,7 +309,7 @@ fn bad_vocabularies_are_errors() {
             "bad-file",
         ),
     ] {
-        let Err(error) = Tokenizer::from_gguf(&meta(&entries)) else { panic!("{entries:?} was accepted") };
+        let Err(error) = Tokenizer::from_gguf(meta(&entries)) else { panic!("{entries:?} was accepted") };
         assert_eq!(error.code(), code, "{error}");
     }
     assert_eq!(Tokenizer::from_json(b"{}", None, None).err().unwrap().code(), "bad-file");
@@ -321,26 +321,72 @@ fn bad_vocabularies_are_errors() {
         ("merges", strings(&["a b", "x y", "", "ab"])),
         ("bos_token_id", Meta::Int(999)),
     ];
-    let tokenizer = Tokenizer::from_gguf(&meta(&odd)).unwrap();
+    let tokenizer = Tokenizer::from_gguf(meta(&odd)).unwrap();
     assert_eq!((tokenizer.bos(), tokenizer.encode("aba", true).unwrap()), (None, vec![5, 3]));
 }
 
 #[test]
 fn the_template_is_found_where_it_is() {
     use lacewing::formats::gguf::Value as Meta;
-    use lacewing::text::chat::{find, find_with_tools};
-    let text = |s: &str| Some(s.to_string());
+    use lacewing::text::chat::find;
     let entry = |key: &str, s: &str| (key.to_string(), Meta::String(s.into()));
     let gguf = Metadata {
         entries: vec![entry("tokenizer.chat_template", "G"), entry("tokenizer.chat_template.tool_use", "GT")],
     };
     let list = serde_json::json!({"chat_template": [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]});
     let one = serde_json::json!({"chat_template": "C"});
-    assert_eq!(find(None, None, None), None);
-    assert_eq!(find(Some("J"), Some(&one), Some(&gguf)), text("J"));
-    assert_eq!(find(None, Some(&one), Some(&gguf)), text("C"));
-    assert_eq!(find(None, Some(&list), None), text("D"));
-    assert_eq!(find_with_tools(None, Some(&list), None), text("T"));
-    assert_eq!((find(None, None, Some(&gguf)), find_with_tools(None, None, Some(&gguf))), (text("G"), text("GT")));
-    assert_eq!(find(None, Some(&serde_json::json!({})), Some(&gguf)), text("G"));
+    assert_eq!(find(None, None, None, false), None);
+    for tools in [false, true] {
+        assert_eq!(find(Some("J"), Some(&one), Some(&gguf), tools), Some("J"));
+        assert_eq!(find(None, Some(&one), Some(&gguf), tools), Some("C"));
+    }
+    assert_eq!(find(None, Some(&list), None, false), Some("D"));
+    assert_eq!(find(None, Some(&list), None, true), Some("T"));
+    assert_eq!(find(None, None, Some(&gguf), false), Some("G"));
+    assert_eq!(find(None, None, Some(&gguf), true), Some("GT"));
+    assert_eq!(find(None, Some(&serde_json::json!({})), Some(&gguf), false), Some("G"));
+}
+
+/// A tokenizer.json of these words, split at white space.
+fn words(list: &[&str]) -> Vec<u8> {
+    let vocab: serde_json::Map<String, Value> =
+        list.iter().enumerate().map(|(id, word)| (word.to_string(), id.into())).collect();
+    let model = serde_json::json!({"type": "WordLevel", "vocab": vocab, "unk_token": list[0]});
+    serde_json::json!({"version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "Whitespace"}, "model": model})
+        .to_string()
+        .into_bytes()
+}
+
+#[test]
+fn tools_choose_the_template_made_for_them() {
+    use lacewing::model::open::TextFiles;
+    use lacewing::session::text::Text;
+    let files = |template: Value| TextFiles {
+        tokenizer_json: Some(words(&["?", "plain", "tools"])),
+        tokenizer_config: Some(serde_json::json!({"chat_template": template})),
+        ..TextFiles::default()
+    };
+    let named = |name: &str, text: &str| serde_json::json!({"name": name, "template": text});
+    let (messages, tools) = (serde_json::json!([{"role": "user", "content": "Hi"}]), serde_json::json!([]));
+    let ids = |template: Value, tools: &Value| Text::new(files(template)).unwrap().chat(&messages, tools);
+    let both = serde_json::json!([named("default", "plain"), named("tool_use", "tools")]);
+    assert_eq!(ids(both.clone(), &Value::Null).unwrap(), [1]);
+    assert_eq!(ids(both, &tools).unwrap(), [2]);
+    assert_eq!(ids(serde_json::json!([named("default", "plain")]), &tools).unwrap(), [1]);
+    let only = serde_json::json!([named("tool_use", "tools")]);
+    assert_eq!(ids(only.clone(), &tools).unwrap(), [2]);
+    let error = ids(only, &Value::Null).unwrap_err();
+    assert!(error.code() == "unsupported-model" && error.to_string().contains("chat template"), "{error}");
+}
+
+#[test]
+fn templates_print_the_date_of_the_users_own_clock() {
+    let render = |now| {
+        let template = ChatTemplate::new("{{ strftime_now('%s') }}", None, None).unwrap();
+        let options = RenderOptions { now, ..RenderOptions::default() };
+        template.render(&serde_json::json!([]), &Value::Null, &options).unwrap().parse::<i64>().unwrap()
+    };
+    assert_eq!(render(Some(NOW)), NOW);
+    let clock = lacewing::clock::local_seconds();
+    assert!((0..60).contains(&(render(None) - clock)), "{} is not {clock}", render(None));
 }

@@ -131,7 +131,7 @@ fn lane_order_of_one_block_is_as_documented() {
     block.extend((0..16u8).map(|j| j | j << 4));
     let (_, rows) = transcoded(DType::Q5_1, 32, &block).unwrap();
     assert_eq!(rows.codes, [0x7362_5140, 0xFBEA_D9C8, 0x7362_5140, 0xFBEA_D9C8]);
-    assert_eq!(rows.high, [1 << (8 + 0) | 1 << (16 + 2) | 1 << (24 + 4) | 1 << 7]);
+    assert_eq!(rows.high, [1 << 8 | 1 << (16 + 2) | 1 << (24 + 4) | 1 << 7]);
     assert_eq!(rows.scales, [0x4000_3C00]);
     // Q8_0: the byte of element i is i - 16 in the file, + 128 on the device.
     let mut block = vec![0, 0x3C];

@@ -1,5 +1,6 @@
-import type { Engine, EngineInfo, EngineOptions, EngineUsage, LoadEngine, Piece, SamplingOptions } from "./engine.js";
-import { LacewingError, throwIfAborted, toLacewingError } from "./errors.js";
+import { onAbort, throwIfAborted } from "./abort.js";
+import type { Engine, EngineInfo, EngineUsage, LoadEngine, Piece, SamplingOptions } from "./engine.js";
+import { LacewingError, toLacewingError } from "./errors.js";
 import { makeLoad } from "./model.js";
 import type { CallName, Calls, FromWorker, Port, ToWorker } from "./protocol.js";
 import { withPath } from "./files.js";
@@ -21,20 +22,22 @@ export function setSpawn(value: () => WorkerPort): void {
   spawn = value;
 }
 
-const loadInWorker: LoadEngine = async (source, options, onProgress, signal) => {
+const loadInWorker: LoadEngine = async (source, options, access, onProgress, signal) => {
+  if (access.fetch) {
+    throw new LacewingError("bad-request", 'A worker cannot be sent the function `fetch`: give `headers`, or use load of "lacewing" instead of "lacewing/worker".', { option: "fetch" });
+  }
   if (!spawn) throw new LacewingError("bad-request", 'Import "lacewing/worker", not one of its inner modules.');
   const line = new Line(spawn(), onProgress);
-  const stop = (): void => line.tell({ kind: "abort-load" });
-  signal?.addEventListener("abort", stop);
+  const unlisten = onAbort(signal, () => line.tell({ kind: "abort-load" }));
   try {
-    const info = await line.call("load", portable(source), options as EngineOptions);
+    const info = await line.call("load", portable(source), options, access.headers);
     return new RemoteEngine(line, info);
   } catch (e) {
     line.end("the load failed");
     throwIfAborted(signal);
     throw e;
   } finally {
-    signal?.removeEventListener("abort", stop);
+    unlisten();
   }
 };
 
@@ -55,9 +58,9 @@ class Line {
   private lastId = 0;
   private dead: LacewingError | undefined;
 
-  constructor(private readonly port: WorkerPort, onProgress: ((progress: Progress) => void) | undefined) {
+  constructor(private readonly port: WorkerPort, onProgress: (progress: Progress) => void) {
     port.listen((message) => {
-      if (message.kind === "progress") return onProgress?.(message.progress);
+      if (message.kind === "progress") return onProgress(message.progress);
       const call = this.pending.get(message.id);
       this.pending.delete(message.id);
       if (this.pending.size === 0) port.hold?.(false);
@@ -75,7 +78,7 @@ class Line {
         this.port.post({ kind: "call", id, name, args } as ToWorker);
       } catch (e) {
         // Options or messages with functions in them cannot be sent.
-        return reject(new LacewingError("bad-request", `The arguments cannot be sent to a worker: ${String((e as Error).message)}`));
+        return reject(new LacewingError("bad-request", `The arguments cannot be sent to a worker: ${String((e as Error).message)}`, {}, { cause: e }));
       }
       this.pending.set(id, { resolve, reject });
       this.port.hold?.(true);
@@ -108,8 +111,17 @@ class RemoteEngine implements Engine {
   detokenize(ids: Uint32Array, skipSpecial: boolean): Promise<string> {
     return this.line.call("detokenize", ids, skipSpecial);
   }
-  begin(ids: Uint32Array, options: SamplingOptions): Promise<void> {
-    return this.line.call("begin", ids, options);
+  createSession(): Promise<number> {
+    return this.line.call("createSession");
+  }
+  forkSession(session: number): Promise<number> {
+    return this.line.call("forkSession", session);
+  }
+  closeSession(session: number): Promise<void> {
+    return this.line.call("closeSession", session);
+  }
+  begin(session: number, ids: Uint32Array, options: SamplingOptions): Promise<void> {
+    return this.line.call("begin", session, ids, options);
   }
   next(): Promise<Piece | null> {
     return this.line.call("next");

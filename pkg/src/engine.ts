@@ -1,3 +1,4 @@
+import type { Access } from "./access.js";
 import type { FinishReason, Message, Progress, Source, Stats } from "./types.js";
 
 /** What crosses to wasm (and to a worker) when a model is loaded. */
@@ -53,8 +54,14 @@ export interface Engine {
   tokenize(text: string, addSpecial: boolean): Promise<Uint32Array>;
   tokenizeChat(messages: Message[]): Promise<Uint32Array>;
   detokenize(ids: Uint32Array, skipSpecial: boolean): Promise<string>;
-  /** Starts a reply; one that was under way is dropped. */
-  begin(ids: Uint32Array, options: SamplingOptions): Promise<void>;
+  /** A session with a state of its own, empty. */
+  createSession(): Promise<number>;
+  /** A session that begins where another is now. */
+  forkSession(session: number): Promise<number>;
+  /** Gives a session and its memory up. */
+  closeSession(session: number): Promise<void>;
+  /** Starts a reply in a session; one that was under way, in any session, is dropped. */
+  begin(session: number, ids: Uint32Array, options: SamplingOptions): Promise<void>;
   /** The next piece; null at the end of the reply. */
   next(): Promise<Piece | null>;
   /** Of the last whole reply. */
@@ -66,10 +73,11 @@ export interface Engine {
   free(): Promise<void>;
 }
 
-/** Loads a model into some engine. */
+/** Loads a model into some engine. `onProgress` never throws. */
 export type LoadEngine = (
   source: Source,
   options: EngineOptions,
-  onProgress: ((progress: Progress) => void) | undefined,
-  signal: AbortSignal | undefined,
+  access: Access,
+  onProgress: (progress: Progress) => void,
+  signal: AbortSignal,
 ) => Promise<Engine>;

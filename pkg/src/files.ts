@@ -49,7 +49,7 @@ export class BlobSource implements ByteSource {
       bytes = new Uint8Array(await this.blob.slice(offset, offset + length).arrayBuffer());
     } catch (e) {
       // The file was moved, changed or deleted after it was picked.
-      throw new LacewingError("bad-file", `${this.name} cannot be read any more: ${String(e)}. Pick it again.`);
+      throw new LacewingError("bad-file", `${this.name} cannot be read any more: ${String(e)}. Pick it again.`, {}, { cause: e });
     }
     this.onBytes(length);
     return bytes;

@@ -1,12 +1,22 @@
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { LacewingError } from "./errors.js";
 import { type ByteSource, checkName, checkRange, type Files } from "./files.js";
+
+/** The path that a `file:` URL names; `windows` is for tests, the default is this system's way. */
+export function pathOfUrl(url: URL, windows?: boolean): string {
+  try {
+    return fileURLToPath(url, windows === undefined ? undefined : { windows });
+  } catch (e) {
+    throw new LacewingError("bad-request", `${url.href} does not name a file of this system: ${String((e as Error).message)}.`, { url: url.href }, { cause: e });
+  }
+}
 
 /** Opens a model file or directory of the local disk (Node and Deno). */
 export async function openPath(path: string, onBytes: (count: number) => void): Promise<Files> {
   const info = await stat(path).catch((e: unknown) => {
-    throw new LacewingError("bad-request", `${path} cannot be opened: ${String((e as Error).message)}.`, { path });
+    throw new LacewingError("bad-request", `${path} cannot be opened: ${String((e as Error).message)}.`, { path }, { cause: e });
   });
   return info.isDirectory() ? new PathFiles(path, undefined, onBytes) : new PathFiles(dirname(path), basename(path), onBytes);
 }
@@ -27,7 +37,7 @@ class PathFiles implements Files {
       handle = await open(path, "r");
     } catch (e) {
       if ((e as NodeJS.ErrnoException).code === "ENOENT") return null;
-      throw new LacewingError("bad-file", `${path} cannot be opened: ${(e as Error).message}.`, { path });
+      throw new LacewingError("bad-file", `${path} cannot be opened: ${(e as Error).message}.`, { path }, { cause: e });
     }
     this.handles.push(handle);
     const { size } = await handle.stat();

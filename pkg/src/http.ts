@@ -1,4 +1,6 @@
-import { abortError, LacewingError } from "./errors.js";
+import { abortError, onAbort } from "./abort.js";
+import type { Access } from "./access.js";
+import { LacewingError } from "./errors.js";
 import { type ByteSource, checkName, checkRange, type Files } from "./files.js";
 
 /** Bytes of the first request of a file: enough for the header of most models, and kept. */
@@ -10,8 +12,12 @@ const RETRIES = 3;
 /** Milliseconds before the first retry; doubled each time. */
 const RETRY_DELAY = 250;
 
+/** Names of files with weights. */
+const WEIGHTS = /\.(gguf|safetensors)$/i;
+
 /** What the sources of one model share. */
 interface Context {
+  access: Access;
   signal: AbortSignal;
   onBytes: (count: number) => void;
 }
@@ -20,19 +26,18 @@ interface Context {
 export class HttpFiles implements Files {
   private readonly file: string | undefined;
   private readonly controller = new AbortController();
+  private readonly unlisten: () => void;
   private readonly context: Context;
 
-  constructor(private readonly url: URL, signal: AbortSignal | undefined, onBytes: (count: number) => void) {
+  constructor(private readonly url: URL, access: Access, signal: AbortSignal, onBytes: (count: number) => void) {
     const last = decodeURIComponent(url.pathname.split("/").at(-1) ?? "");
-    this.file = /\.(gguf|safetensors)$/i.test(last) ? last : undefined;
+    this.file = WEIGHTS.test(last) ? last : undefined;
     if (!this.file && !url.pathname.endsWith("/")) {
       this.url = new URL(url);
       this.url.pathname += "/";
     }
-    this.context = { signal: this.controller.signal, onBytes };
-    const stop = (): void => this.controller.abort(signal?.reason);
-    if (signal?.aborted) stop();
-    else signal?.addEventListener("abort", stop, { signal: this.controller.signal });
+    this.context = { access, signal: this.controller.signal, onBytes };
+    this.unlisten = onAbort(signal, () => this.controller.abort(signal.reason));
   }
 
   main(): string | undefined {
@@ -51,6 +56,7 @@ export class HttpFiles implements Files {
   }
 
   close(): void {
+    this.unlisten();
     this.controller.abort("closed");
   }
 }
@@ -85,7 +91,7 @@ async function openHttp(name: string, url: URL, context: Context): Promise<ByteS
   }
   if (response.status !== 200) {
     await discard(response);
-    throw failed(url, `the server answered ${response.status} ${response.statusText}`.trimEnd(), response.status);
+    throw failed(url, refusal(response), response.status);
   }
   return openWithoutRanges(name, url, response, context);
 }
@@ -176,7 +182,7 @@ class RangeSource implements ByteSource {
     await discard(response);
     const later = status === 408 || status === 429 || status >= 500;
     if (status === 416) return failed(this.url, `the file became shorter on the server (no byte ${start})`, status, true);
-    return failed(this.url, `the server answered ${status} ${response.statusText}`.trimEnd(), status, !later);
+    return failed(this.url, refusal(response), status, !later);
   }
 }
 
@@ -274,17 +280,27 @@ class ForwardSource implements ByteSource {
 }
 
 async function request(url: URL, offset: number | undefined, length: number | undefined, context: Context): Promise<Response> {
-  const headers: Record<string, string> = offset === undefined ? {} : { Range: `bytes=${offset}-${offset + length! - 1}` };
   try {
-    return await fetch(url, { headers, signal: context.signal });
+    return await ask(url, offset === undefined ? {} : { Range: `bytes=${offset}-${offset + length! - 1}` }, "GET", context);
   } catch (e) {
     throw networkError(e, url, context);
   }
 }
 
+/** The one place that calls `fetch`. */
+function ask(url: URL, more: Record<string, string>, method: string, context: Context): Promise<Response> {
+  const headers = new Headers(context.access.headers);
+  for (const [name, value] of Object.entries(more)) headers.set(name, value);
+  const init: RequestInit = { method, headers, signal: context.signal };
+  // Weights are read once and are larger than what an HTTP cache takes: Firefox breaks off bodies that its cache gives
+  // up on, and pieces of a file in a cache may be of different versions.
+  if (WEIGHTS.test(url.pathname)) init.cache = "no-store";
+  return (context.access.fetch ?? fetch)(url, init);
+}
+
 /** Length by HEAD, for servers whose Content-Range a page may not see; Content-Length it always may. */
 async function headLength(url: URL, context: Context): Promise<number | undefined> {
-  const response = await fetch(url, { method: "HEAD", signal: context.signal }).catch(() => undefined);
+  const response = await ask(url, {}, "HEAD", context).catch(() => undefined);
   const length = response?.ok ? response.headers.get("content-length") : null;
   return length === null || length === undefined ? undefined : Number(length);
 }
@@ -325,12 +341,16 @@ function tagOf(response: Response): string {
   return tag.startsWith("W/") ? "" : tag;
 }
 
-function failed(url: URL, why: string, status?: number, fatal = false): LacewingError {
-  return new LacewingError("download-failed", `${url.href} could not be downloaded: ${why}.`, {
-    url: url.href,
-    ...(status === undefined ? {} : { status }),
-    ...(fatal ? { fatal } : {}),
-  });
+function failed(url: URL, why: string, status?: number, fatal = false, cause?: unknown): LacewingError {
+  const details = { url: url.href, ...(status === undefined ? {} : { status }), ...(fatal ? { fatal } : {}) };
+  const options = cause === undefined ? undefined : { cause };
+  return new LacewingError("download-failed", `${url.href} could not be downloaded: ${why}.`, details, options);
+}
+
+/** Why an answer with another status than asked for is no use, and what to do where that is known. */
+function refusal({ status, statusText }: Response): string {
+  const gated = status === 401 || status === 403 ? '; if the repository is gated, pass headers: { Authorization: "Bearer ..." } to load()' : "";
+  return `the server answered ${`${status} ${statusText}`.trimEnd()}${gated}`;
 }
 
 /** A failed fetch or a broken body as an error with the right code. */
@@ -341,10 +361,10 @@ function networkError(thrown: unknown, url: URL, context: Context): LacewingErro
   const cause = (thrown as { cause?: { code?: unknown } } | undefined)?.cause?.code;
   const noNetwork = globalThis.navigator?.onLine === false || ["ENOTFOUND", "EAI_AGAIN", "ENETUNREACH", "ENETDOWN"].includes(String(cause));
   if (noNetwork) {
-    return new LacewingError("offline", `${url.href} cannot be reached: there is no network connection.`, { url: url.href, cause: String(cause ?? "") });
+    return new LacewingError("offline", `${url.href} cannot be reached: there is no network connection.`, { url: url.href }, { cause: thrown });
   }
   const why = thrown instanceof Error ? thrown.message : String(thrown);
-  return failed(url, `the connection failed (${why}${cause === undefined ? "" : `, ${String(cause)}`})`);
+  return failed(url, `the connection failed (${why}${cause === undefined ? "" : `, ${String(cause)}`})`, undefined, false, thrown);
 }
 
 function pause(milliseconds: number, context: Context): Promise<void> {

@@ -1,11 +1,11 @@
-import type { Engine, EngineInfo, EngineOptions, EngineUsage, Piece, SamplingOptions } from "./engine.js";
-import { abortError, LacewingError, throwIfAborted, toLacewingError } from "./errors.js";
+import { abortError, throwIfAborted } from "./abort.js";
+import type { Engine, EngineInfo, EngineUsage, LoadEngine, Piece, SamplingOptions } from "./engine.js";
+import { LacewingError, toLacewingError } from "./errors.js";
 import init, { __wbg_reset_state, Engine as WasmEngine, type InitOutput, setPanicHandler } from "./lacewing.js";
 import { getPlatform } from "./platform.js";
-import type { Files } from "./files.js";
 import { ProgressMeter } from "./progress.js";
 import { openSource } from "./sources.js";
-import type { Message, Progress, Source, Stats } from "./types.js";
+import type { Message, Stats } from "./types.js";
 
 /** One wasm instance, shared by all models of this thread, until it panics. */
 interface Instance {
@@ -24,7 +24,7 @@ async function startInstance(): Promise<Instance> {
     output = await init({ module_or_path: await getPlatform().wasm() });
   } catch (e) {
     instance = undefined;
-    throw new LacewingError("download-failed", `lacewing_bg.wasm could not be loaded: ${String(e)}. It must be served beside the package's JavaScript.`);
+    throw new LacewingError("download-failed", `lacewing_bg.wasm could not be loaded: ${String(e)}. It must be served beside the package's JavaScript.`, {}, { cause: e });
   }
   let reject: (error: LacewingError) => void = () => undefined;
   const started: Instance = { memory: output.memory, crash: undefined, crashed: new Promise((_, r) => (reject = r)) };
@@ -42,19 +42,18 @@ async function startInstance(): Promise<Instance> {
 }
 
 /** Loads a model into this thread. */
-export async function loadLocal(source: Source, options: EngineOptions, onProgress: ((progress: Progress) => void) | undefined, signal: AbortSignal | undefined): Promise<Engine> {
-  throwIfAborted(signal);
+export const loadLocal: LoadEngine = async (source, options, access, onProgress, signal) => {
   const meter = new ProgressMeter(onProgress);
   meter.open();
-  const files = await openSource(source, signal, (count) => meter.arrived(count)).catch((e: unknown) => {
-    throw signal?.aborted ? abortError(signal) : toLacewingError(e, "download-failed");
+  throwIfAborted(signal);
+  const files = await openSource(source, access, signal, (count) => meter.arrived(count)).catch((e: unknown) => {
+    throw signal.aborted ? abortError(signal) : toLacewingError(e, "download-failed");
   });
-  const watched = new WatchedFiles(files);
   try {
     const started = await (instance ??= startInstance());
     const wasm = await getPlatform().withGpu(() =>
       Promise.race([
-        WasmEngine.load(watched, options, (downloaded: number, uploaded: number, total: number) => {
+        WasmEngine.load(files, options, (downloaded: number, uploaded: number, total: number) => {
           meter.weights(downloaded, uploaded, total);
           // Between downloads (a local file, the upload) this is where an abort is noticed.
           throwIfAborted(signal);
@@ -62,42 +61,18 @@ export async function loadLocal(source: Source, options: EngineOptions, onProgre
         started.crashed,
       ]),
     );
-    if (signal?.aborted) {
+    if (signal.aborted) {
       wasm.free();
       throw abortError(signal);
     }
     meter.ready();
     return new LocalEngine(wasm, started);
   } catch (e) {
-    if (signal?.aborted) throw abortError(signal);
-    const error = toLacewingError(e, "bad-request");
-    // Only code and message come back from wasm; the details stayed here.
-    throw watched.error?.message === error.message ? watched.error : error;
+    throw signal.aborted ? abortError(signal) : toLacewingError(e, "bad-request");
   } finally {
     files.close();
   }
-}
-
-/** Files that remember how they failed. */
-class WatchedFiles {
-  error: LacewingError | undefined;
-  constructor(private readonly files: Files) {}
-
-  main(): string | undefined {
-    return this.files.main();
-  }
-
-  async open(name: string): Promise<unknown> {
-    const source = await this.watch(this.files.open(name));
-    return source && { name: source.name, size: source.size, read: (offset: number, length: number) => this.watch(source.read(offset, length)) };
-  }
-
-  private watch<T>(promise: Promise<T>): Promise<T> {
-    return promise.catch((e: unknown) => {
-      throw (this.error = toLacewingError(e, "download-failed"));
-    });
-  }
-}
+};
 
 class LocalEngine implements Engine {
   readonly info: EngineInfo;
@@ -142,8 +117,17 @@ class LocalEngine implements Engine {
   detokenize(ids: Uint32Array, skipSpecial: boolean): Promise<string> {
     return this.call((wasm) => wasm.detokenize(ids, skipSpecial));
   }
-  begin(ids: Uint32Array, options: SamplingOptions): Promise<void> {
-    return this.cancellable((wasm) => wasm.begin(ids, options));
+  createSession(): Promise<number> {
+    return this.call((wasm) => wasm.createSession());
+  }
+  forkSession(session: number): Promise<number> {
+    return this.call((wasm) => wasm.forkSession(session));
+  }
+  closeSession(session: number): Promise<void> {
+    return this.call((wasm) => wasm.closeSession(session));
+  }
+  begin(session: number, ids: Uint32Array, options: SamplingOptions): Promise<void> {
+    return this.cancellable((wasm) => wasm.begin(session, ids, options));
   }
   next(): Promise<Piece | null> {
     return this.call((wasm) => wasm.next() as Promise<Piece | null>);

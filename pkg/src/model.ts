@@ -1,23 +1,47 @@
 import type { Engine, EngineOptions, LoadEngine } from "./engine.js";
-import { checkKeys, LacewingError, throwIfAborted, toLacewingError } from "./errors.js";
+import { abortError, onAbort, throwIfAborted } from "./abort.js";
+import { accessOf } from "./access.js";
+import { LacewingError, toLacewingError } from "./errors.js";
+import { checkKeys, checkWhole, given } from "./options.js";
 import { PromptQueue } from "./queue.js";
 import { Session } from "./session.js";
-import type { LoadOptions, Logits, SessionOptions, Source, Stats } from "./types.js";
+import type { DetokenizeOptions, LoadOptions, Logits, LogitsOptions, Progress, SessionOptions, Source, Stats, TokenizeOptions } from "./types.js";
 
-const LOAD_KEYS = ["onProgress", "signal", "contextLength", "kv", "allowSoftwareAdapter", "tier", "depth"];
+const LOAD_KEYS = ["onProgress", "signal", "contextLength", "kv", "allowSoftwareAdapter", "tier", "depth", "headers", "fetch"];
 
 /** Makes the `load` of an entry point out of its way to get an engine. */
 export function makeLoad(loadEngine: LoadEngine): (source: Source, options?: LoadOptions) => Promise<Model> {
   return async (source, options = {}) => {
     checkKeys("load()", options, LOAD_KEYS);
-    const { onProgress, signal, kv, ...rest } = options;
-    if (kv) checkKeys("kv", kv, ["storage"]);
-    const engineOptions: EngineOptions = { ...rest, ...(kv?.storage ? { kvStorage: kv.storage } : {}) };
+    const { onProgress, signal, kv = {}, headers, fetch, ...rest } = given(options);
+    checkKeys("kv", kv, ["storage"]);
+    checkWhole("contextLength", rest.contextLength);
+    checkWhole("depth", rest.depth);
+    const engineOptions: EngineOptions = { ...rest, ...(kv.storage === undefined ? {} : { kvStorage: kv.storage }) };
+    const access = accessOf(headers, fetch);
+    throwIfAborted(signal);
+    // The engine hears of the caller's abort and of a listener that throws in the same way, in a worker or not.
+    const stop = new AbortController();
+    const unlisten = onAbort(signal, () => stop.abort(signal?.reason));
+    let failure: LacewingError | undefined;
+    const report = (progress: Progress): void => {
+      if (stop.signal.aborted) return;
+      try {
+        onProgress?.(progress);
+      } catch (e) {
+        failure = toLacewingError(e, "bad-request");
+        stop.abort(failure);
+      }
+    };
     try {
-      throwIfAborted(signal);
-      return new Model(await loadEngine(source, engineOptions, onProgress, signal));
+      const engine = await loadEngine(source, engineOptions, access, report, stop.signal);
+      if (!stop.signal.aborted) return new Model(engine);
+      await engine.free();
+      throw abortError(stop.signal);
     } catch (e) {
-      throw toLacewingError(e, "bad-request");
+      throw failure ?? toLacewingError(e, "bad-request");
+    } finally {
+      unlisten();
     }
   };
 }
@@ -45,13 +69,15 @@ export class Model {
   }
 
   /** Token ids of a text; with BOS where the tokenizer adds it, unless `addSpecial` is false. */
-  async tokenize(text: string, options: { addSpecial?: boolean } = {}): Promise<number[]> {
+  async tokenize(text: string, options: TokenizeOptions = {}): Promise<number[]> {
+    checkKeys("tokenize()", options, ["addSpecial"]);
     this.#queue.check();
     return Array.from(await this.#engine.tokenize(text, options.addSpecial ?? true));
   }
 
   /** Text of token ids, without special tokens unless `skipSpecial` is false. */
-  async detokenize(ids: ArrayLike<number>, options: { skipSpecial?: boolean } = {}): Promise<string> {
+  async detokenize(ids: ArrayLike<number>, options: DetokenizeOptions = {}): Promise<string> {
+    checkKeys("detokenize()", options, ["skipSpecial"]);
     this.#queue.check();
     return this.#engine.detokenize(toIds(ids), options.skipSpecial ?? true);
   }
@@ -63,7 +89,9 @@ export class Model {
   }
 
   /** Logits of every position of a context of its own. `chunk` tokens are computed at once (default: as many as fit). */
-  async logits(ids: ArrayLike<number>, options: { chunk?: number; signal?: AbortSignal } = {}): Promise<Logits> {
+  async logits(ids: ArrayLike<number>, options: LogitsOptions = {}): Promise<Logits> {
+    checkKeys("logits()", options, ["chunk", "signal"]);
+    checkWhole("chunk", options.chunk, 1);
     const wanted = toIds(ids);
     const data = await this.#queue.run(options.signal, () => this.#engine.logits(wanted, options.chunk));
     return { data, nTokens: wanted.length, vocabSize: data.length / wanted.length };

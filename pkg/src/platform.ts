@@ -12,6 +12,8 @@ export interface Platform {
   withGpu<T>(use: () => Promise<T>): Promise<T>;
   /** Opens a file or directory by its path, where there are such. */
   openPath?(path: string, onBytes: (count: number) => void): Promise<Files>;
+  /** The path that a `file:` URL names, where there are such. */
+  pathOfUrl?(url: URL): string;
 }
 
 let platform: Platform | undefined;

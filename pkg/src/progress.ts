@@ -12,7 +12,7 @@ export class ProgressMeter {
   private whole = 0;
   private lastTime = 0;
 
-  constructor(private readonly listener: ((progress: Progress) => void) | undefined) {}
+  constructor(private readonly listener: (progress: Progress) => void) {}
 
   /** The load begins. */
   open(): void {
@@ -52,6 +52,6 @@ export class ProgressMeter {
 
   private emit(): void {
     this.lastTime = performance.now();
-    this.listener?.({ ...this.last });
+    this.listener({ ...this.last });
   }
 }

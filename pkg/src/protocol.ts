@@ -4,11 +4,14 @@ import type { Message, Progress, Source, Stats } from "./types.js";
 
 /** The calls that a worker answers: the methods of `Engine`, and `load`. */
 export interface Calls {
-  load: (source: Source, options: EngineOptions) => EngineInfo;
+  load: (source: Source, options: EngineOptions, headers: [string, string][] | undefined) => EngineInfo;
   tokenize: (text: string, addSpecial: boolean) => Uint32Array;
   tokenizeChat: (messages: Message[]) => Uint32Array;
   detokenize: (ids: Uint32Array, skipSpecial: boolean) => string;
-  begin: (ids: Uint32Array, options: SamplingOptions) => void;
+  createSession: () => number;
+  forkSession: (session: number) => number;
+  closeSession: (session: number) => void;
+  begin: (session: number, ids: Uint32Array, options: SamplingOptions) => void;
   next: () => Piece | null;
   usage: () => EngineUsage | null;
   logits: (ids: Uint32Array, chunk: number | undefined) => Float32Array;

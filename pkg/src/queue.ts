@@ -1,5 +1,6 @@
+import { abortError, onAbort, throwIfAborted } from "./abort.js";
 import type { Engine } from "./engine.js";
-import { abortError, LacewingError, throwIfAborted } from "./errors.js";
+import { LacewingError } from "./errors.js";
 
 /** Runs what needs the whole model (prompts, logits) one after the other, with aborts before and during the run. */
 export class PromptQueue {
@@ -16,14 +17,13 @@ export class PromptQueue {
   /** Runs `work` when its turn comes. An abort rejects at once while waiting, and cancels the engine while running. */
   run<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     const before = this.last;
+    let unlisten: (() => void)[] = [];
     const result = new Promise<T>((resolve, reject) => {
       let running = false;
       const stop = (): void => {
         if (running) this.engine.cancel();
         else reject(this.disposal.signal.aborted ? disposed() : abortError(signal));
       };
-      const unlisten = new AbortController();
-      for (const s of [signal, this.disposal.signal]) s?.addEventListener("abort", stop, { signal: unlisten.signal });
       const start = async (): Promise<T> => {
         this.check();
         throwIfAborted(signal);
@@ -37,10 +37,10 @@ export class PromptQueue {
           throw e;
         }
       };
-      this.last = before.then(start).then(resolve, reject).finally(() => unlisten.abort());
-      if (signal?.aborted || this.disposal.signal.aborted) stop();
+      this.last = before.then(start).then(resolve, reject);
+      unlisten = [signal, this.disposal.signal].map((each) => onAbort(each, stop));
     });
-    return result;
+    return result.finally(() => unlisten.forEach((end) => end()));
   }
 
   /** Rejects everything that waits, cancels what runs, and resolves when nothing runs any more. */

@@ -8,13 +8,13 @@ import type { ReplyResult } from "./types.js";
 export class Reply implements AsyncIterable<string>, PromiseLike<ReplyResult> {
   readonly #pieces: string[] = [];
   readonly #result: Promise<ReplyResult>;
-  readonly #abort: () => void;
+  readonly #abort: (reason?: unknown) => void;
   #settled = false;
   #error: LacewingError | undefined;
   #wake: (() => void)[] = [];
 
   /** Not for callers: `session.prompt()` makes replies. */
-  constructor(start: (emit: (text: string) => void) => Promise<ReplyResult>, abort: () => void) {
+  constructor(start: (emit: (text: string) => void) => Promise<ReplyResult>, abort: (reason?: unknown) => void) {
     this.#abort = abort;
     const emit = (text: string): void => {
       this.#pieces.push(text);
@@ -37,9 +37,9 @@ export class Reply implements AsyncIterable<string>, PromiseLike<ReplyResult> {
     this.#result.catch(() => undefined);
   }
 
-  /** Stops the computation; the reply rejects with `aborted` unless it is already whole. */
-  abort(): void {
-    this.#abort();
+  /** Stops the computation; the reply rejects with `aborted` (its cause is `reason`) unless it is already whole. */
+  abort(reason?: unknown): void {
+    this.#abort(reason);
   }
 
   then<A = ReplyResult, B = never>(
@@ -67,7 +67,7 @@ export class Reply implements AsyncIterable<string>, PromiseLike<ReplyResult> {
         await new Promise<void>((resolve) => this.#wake.push(resolve));
       }
     } finally {
-      if (!this.#settled) this.#abort();
+      if (!this.#settled) this.#abort("the reader stopped reading");
     }
   }
 

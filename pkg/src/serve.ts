@@ -16,8 +16,8 @@ export function serve(port: Port<FromWorker, ToWorker>): void {
   async function answer(message: Extract<ToWorker, { kind: "call" }>): Promise<unknown> {
     switch (message.name) {
       case "load": {
-        const [source, options] = message.args;
-        engine = await loadLocal(source, options, (progress) => port.post({ kind: "progress", progress }), loading.signal);
+        const [source, options, headers] = message.args;
+        engine = await loadLocal(source, options, headers ? { headers } : {}, (progress) => port.post({ kind: "progress", progress }), loading.signal);
         return engine.info satisfies EngineInfo;
       }
       case "tokenize":
@@ -26,6 +26,12 @@ export function serve(port: Port<FromWorker, ToWorker>): void {
         return loaded().tokenizeChat(...message.args);
       case "detokenize":
         return loaded().detokenize(...message.args);
+      case "createSession":
+        return loaded().createSession();
+      case "forkSession":
+        return loaded().forkSession(...message.args);
+      case "closeSession":
+        return loaded().closeSession(...message.args);
       case "begin":
         return loaded().begin(...message.args);
       case "next":

@@ -1,5 +1,7 @@
+import { onAbort, throwIfAborted } from "./abort.js";
 import type { Engine, SamplingOptions } from "./engine.js";
-import { checkKeys, LacewingError, throwIfAborted } from "./errors.js";
+import { LacewingError } from "./errors.js";
+import { checkKeys, checkWhole, given } from "./options.js";
 import type { PromptQueue } from "./queue.js";
 import { Reply } from "./reply.js";
 import type { Message, PromptOptions, ReplyResult, SessionOptions } from "./types.js";
@@ -14,6 +16,8 @@ export class Session {
   #messages: Message[] = [];
   /** Without: the tokens so far. */
   #ids: Uint32Array = new Uint32Array();
+  /** The engine's session, which holds the state on the device; undefined before the first prompt. */
+  #state: number | undefined;
   #disposed = false;
 
   /** Not for callers: `model.session()` makes sessions. */
@@ -40,25 +44,49 @@ export class Session {
   prompt(input: string | Message | readonly Message[], options: PromptOptions = {}): Reply {
     const stop = new AbortController();
     const { signal } = options;
-    const forward = (): void => stop.abort(signal?.reason);
-    if (signal?.aborted) forward();
-    else signal?.addEventListener("abort", forward, { signal: stop.signal });
+    const unlisten = onAbort(signal, () => stop.abort(signal?.reason));
+    const work = async (emit: (text: string) => void): Promise<ReplyResult> => {
+      this.#check();
+      checkKeys("prompt()", options, PROMPT_KEYS);
+      return this.#reply(input, samplingOf(options), stop.signal, emit);
+    };
     return new Reply(
-      (emit) =>
-        this.#queue.run(stop.signal, async () => {
-          this.#check();
-          checkKeys("prompt()", options, PROMPT_KEYS);
-          return this.#reply(input, samplingOf(options), stop.signal, emit);
-        }),
-      () => stop.abort("the reader stopped reading"),
+      (emit) => this.#queue.run(stop.signal, () => work(emit)).finally(unlisten),
+      (reason) => stop.abort(reason),
     );
   }
 
-  /** Forgets the conversation; later prompts fail with `disposed`. */
+  /**
+   * A second conversation that begins where this one is now; both go on independently, and what they share is not
+   * computed again. A reply that is still being computed is not part of it.
+   */
+  fork(): Session {
+    this.#check();
+    const fork = new Session(this.#engine, this.#queue, {});
+    fork.#messages = this.messages;
+    fork.#ids = this.#ids.slice();
+    // Without room for a copy of the state, the fork computes its own at its first prompt.
+    const copy = async (): Promise<void> => {
+      if (this.#state === undefined || this.#disposed || fork.#disposed) return;
+      fork.#state = await this.#engine.forkSession(this.#state).catch(() => undefined);
+    };
+    void this.#queue.run(undefined, copy).catch(() => undefined);
+    return fork;
+  }
+
+  /** Forgets the conversation and frees its memory on the device; later prompts fail with `disposed`. */
   dispose(): void {
     this.#disposed = true;
     this.#messages = [];
     this.#ids = new Uint32Array();
+    // After what runs now; a model that has been disposed of has freed it already.
+    void this.#queue.run(undefined, () => this.#close()).catch(() => undefined);
+  }
+
+  async #close(): Promise<void> {
+    const state = this.#state;
+    this.#state = undefined;
+    if (state !== undefined) await this.#engine.closeSession(state);
   }
 
   #check(): void {
@@ -72,7 +100,8 @@ export class Session {
     throwIfAborted(signal);
     let text = "";
     const generated: number[] = [];
-    await this.#engine.begin(ids, sampling);
+    this.#state ??= await this.#engine.createSession();
+    await this.#engine.begin(this.#state, ids, sampling);
     for (;;) {
       throwIfAborted(signal);
       const piece = await this.#engine.next();
@@ -117,12 +146,11 @@ function checkMessages(engine: Engine, messages: readonly Message[]): Message[] 
       throw new LacewingError("bad-request", 'A message is { role, content } with two strings, e.g. { role: "user", content: "Hello" }.');
     }
   }
-  return structuredClone(messages as Message[]);
+  return structuredClone(messages.map((message) => given(message) as Message));
 }
 
 function samplingOf(options: PromptOptions): SamplingOptions {
-  const { signal: _, stop, ...rest } = options;
-  const sampling: SamplingOptions = stop === undefined ? rest : { ...rest, stop: typeof stop === "string" ? [stop] : stop };
-  // `undefined` means "not given", as everywhere in JavaScript.
-  return Object.fromEntries(Object.entries(sampling).filter(([, value]) => value !== undefined)) as SamplingOptions;
+  const { signal: _, stop, ...rest } = given(options);
+  for (const key of ["maxTokens", "topK", "seed"] as const) checkWhole(key, rest[key]);
+  return stop === undefined ? rest : { ...rest, stop: typeof stop === "string" ? [stop] : stop };
 }

@@ -1,3 +1,4 @@
+import type { Access } from "./access.js";
 import { LacewingError } from "./errors.js";
 import { BlobSource, type Files, FileList, MemorySource, SingleFile } from "./files.js";
 import { HttpFiles } from "./http.js";
@@ -5,18 +6,18 @@ import { getPlatform } from "./platform.js";
 import type { DirectoryFile, Source } from "./types.js";
 
 /** Opens what the caller gave to `load`. `onBytes` hears of every byte that arrives. */
-export async function openSource(source: Source, signal: AbortSignal | undefined, onBytes: (count: number) => void): Promise<Files> {
+export async function openSource(source: Source, access: Access, signal: AbortSignal, onBytes: (count: number) => void): Promise<Files> {
   if (source instanceof Uint8Array) return new SingleFile(new MemorySource("model.gguf", source, onBytes));
   if (source instanceof ArrayBuffer) return new SingleFile(new MemorySource("model.gguf", new Uint8Array(source), onBytes));
   if (source instanceof Blob) {
     return new SingleFile(new BlobSource((source as Partial<File>).name || "model.gguf", source, onBytes));
   }
   if (Array.isArray(source)) return new FileList(source as readonly DirectoryFile[], onBytes);
-  if (typeof source === "string" || source instanceof URL) return openAddress(source, signal, onBytes);
+  if (typeof source === "string" || source instanceof URL) return openAddress(source, access, signal, onBytes);
   throw new LacewingError("bad-request", "load() takes a URL, a path, a File or Blob, bytes, or an array of Files.");
 }
 
-async function openAddress(address: string | URL, signal: AbortSignal | undefined, onBytes: (count: number) => void): Promise<Files> {
+async function openAddress(address: string | URL, access: Access, signal: AbortSignal, onBytes: (count: number) => void): Promise<Files> {
   const platform = getPlatform();
   // A scheme has two letters or more: `C:\models` is a path.
   const hasScheme = address instanceof URL || /^[a-z][a-z0-9+.-]+:/i.test(address);
@@ -30,13 +31,13 @@ async function openAddress(address: string | URL, signal: AbortSignal | undefine
   switch (url.protocol) {
     case "http:":
     case "https:":
-      return new HttpFiles(huggingFace(url), signal, onBytes);
+      return new HttpFiles(huggingFace(url), access, signal, onBytes);
     case "file:":
-      if (platform.openPath) return platform.openPath(decodeURIComponent(url.pathname), onBytes);
+      if (platform.openPath && platform.pathOfUrl) return platform.openPath(platform.pathOfUrl(url), onBytes);
       throw new LacewingError("bad-request", "A page cannot open file: URLs; let the user pick the file and pass the File.", { url: url.href });
     case "blob:":
     case "data:": {
-      const blob = await (await fetch(url, signal ? { signal } : {})).blob();
+      const blob = await (await fetch(url, { signal })).blob();
       return new SingleFile(new BlobSource("model.gguf", blob, onBytes));
     }
     default:

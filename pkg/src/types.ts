@@ -1,3 +1,5 @@
+import type { EngineStats } from "./engine-stats.js";
+
 /**
  * What can be loaded: the URL of a GGUF file, the base URL of a directory with config.json (a Hugging Face model page
  * works, too), a path (Node, Deno), a File or Blob, its bytes, or the Files of a directory.
@@ -19,21 +21,46 @@ export interface Progress {
   totalBytes: number;
 }
 
-/** Options of `load`. */
+/** Options of `load`. Any of them may be `undefined`, which is as if it were absent; so everywhere. */
 export interface LoadOptions {
-  onProgress?: (progress: Progress) => void;
+  /** Hears how the load goes on; what it throws ends the load. */
+  onProgress?: ((progress: Progress) => void) | undefined;
   /** Aborts the load: it rejects with `aborted`. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Longest context in tokens; default: the model's own, at most 4096. */
-  contextLength?: number;
+  contextLength?: number | undefined;
   /** The KV cache: element type `f16` (default) or `f32` (for checks). */
-  kv?: { storage?: "f16" | "f32" };
+  kv?: { storage?: "f16" | "f32" | undefined } | undefined;
   /** Accept an adapter that computes on the CPU (SwiftShader, llvmpipe); about 100 times slower. For tests. */
-  allowSoftwareAdapter?: boolean;
+  allowSoftwareAdapter?: boolean | undefined;
   /** Use only this tier of kernels, for checks; default: the best one that the adapter has. */
-  tier?: "base" | "f16" | "subgroups" | "all";
-  /** Tokens in flight in decode; default 3. */
-  depth?: number;
+  tier?: "base" | "f16" | "subgroups" | "all" | undefined;
+  /** Tokens in flight in decode, 1 to 16; default 3. */
+  depth?: number | undefined;
+  /** Sent with every request for files from http(s), e.g. `{ Authorization: "Bearer ..." }` for a gated repository. */
+  headers?: HeadersInit | undefined;
+  /** Asks for files from http(s) in place of the global `fetch`. Not with `lacewing/worker`: use `headers` there. */
+  fetch?: typeof fetch | undefined;
+}
+
+/** Options of `model.tokenize`. */
+export interface TokenizeOptions {
+  /** Add BOS where the tokenizer does; default true. */
+  addSpecial?: boolean | undefined;
+}
+
+/** Options of `model.detokenize`. */
+export interface DetokenizeOptions {
+  /** Leave out special tokens; default true. */
+  skipSpecial?: boolean | undefined;
+}
+
+/** Options of `model.logits`. */
+export interface LogitsOptions {
+  /** Tokens computed at once; default: as many as fit. */
+  chunk?: number | undefined;
+  /** Aborts the call: it rejects with `aborted`. */
+  signal?: AbortSignal | undefined;
 }
 
 /** One message of a conversation. Fields beyond these reach the chat template as they are. */
@@ -46,27 +73,27 @@ export interface Message {
 /** Options of `model.session`. */
 export interface SessionOptions {
   /** The system message, first in the conversation. */
-  system?: string;
+  system?: string | undefined;
 }
 
 /** Options of `session.prompt`. What is left out comes from the model's generation_config, else it is off. */
 export interface PromptOptions {
   /** Most tokens to generate; default: as many as the context holds. */
-  maxTokens?: number;
+  maxTokens?: number | undefined;
   /** 0 is greedy. */
-  temperature?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-  repetitionPenalty?: number;
+  temperature?: number | undefined;
+  topK?: number | undefined;
+  topP?: number | undefined;
+  minP?: number | undefined;
+  repetitionPenalty?: number | undefined;
   /** Texts that end the reply; they are not part of it. */
-  stop?: string | string[];
+  stop?: string | string[] | undefined;
   /** Same seed, same prompt, same device: same reply. Default: random. */
-  seed?: number;
+  seed?: number | undefined;
   /** Do not stop at end-of-text tokens (for measurements). */
-  ignoreEos?: boolean;
+  ignoreEos?: boolean | undefined;
   /** Aborts this reply: it rejects with `aborted`. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Why a reply ended: `stop` is an end-of-text token or stop text, `length` is maxTokens or a full context. */
@@ -101,11 +128,7 @@ export interface Logits {
 }
 
 /** Facts and counters of a model. */
-export interface Stats {
-  adapter: string;
-  tier: string;
-  contextLength: number;
+export interface Stats extends EngineStats {
   /** Bytes of the wasm heap. It never shrinks, so this is its peak, too. Shared by all models of a page. */
   heapBytes: number;
-  [counter: string]: unknown;
 }

@@ -1,4 +1,4 @@
-// Four neighbouring elements of a KV cache [position][n_kv_heads * head_dim]: KvQuad as stored, kv_quad() as f32.
+// Four neighbouring elements of a KV cache [row][n_kv_heads * head_dim]: KvQuad as stored, kv_quad() as f32.
 // KV_F32: plain; otherwise f16, whose bytes are the same with and without the F16 tier.
 
 #if KV_F32

@@ -1,4 +1,5 @@
-// Two neighbouring elements of a KV cache as stored: f32 with KV_F32, else f16 (beyond its range the largest of its sign).
+// Two neighbouring elements of a KV cache as stored: f32 with KV_F32, else f16, beyond its range the largest of its
+// sign.
 
 #if KV_F32
 alias KvPair = vec2<f32>;

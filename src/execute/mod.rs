@@ -78,8 +78,14 @@ pub trait Executor {
         id: BufferId,
         offset: u64,
     ) -> Result<LocalFuture<'static, Result<u32>>>;
-    /// Runs only step `index` of a plan (bisect, profiling).
+    /// Runs only step `index` of a plan (bisect).
     fn run_step(&mut self, plan: PlanId, index: usize) -> Result<()>;
+    /// Runs a plan once with a pass per step: nanoseconds that each took on the device. Fails with
+    /// `unsupported-webgpu` where steps cannot be timed.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn profile(&mut self, _plan: PlanId) -> Result<LocalFuture<'static, Result<Vec<u64>>>> {
+        Err(Error::UnsupportedWebGpu(format!("{} cannot time its steps: profile on a GPU.", self.adapter())))
+    }
     /// Counters since creation.
     fn counters(&self) -> Counters;
 }

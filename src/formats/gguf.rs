@@ -1,6 +1,7 @@
 //! GGUF v2/v3, single and split files (spec: ggml/docs/gguf.md).
 
 use super::gguf_header::{self, Header};
+use super::memory::{Memory, check_table};
 use super::source::{ByteSource, Files};
 use super::{TensorFile, TensorInfo};
 use crate::error::{Error, Result};
@@ -101,24 +102,26 @@ pub async fn read(files: &dyn Files) -> Result<(Metadata, TensorFile)> {
         Error::BadRequest("a GGUF model is named by its .gguf file, not by a directory; name the file".into())
     })?;
     let source = open(files, &main).await?;
-    let header = gguf_header::read(&*source).await?;
+    let mut memory = Memory::default();
+    let header = gguf_header::read(&*source, &mut memory).await?;
     let count = integer(&header.metadata, "split.count", &main)?.unwrap_or(1);
     if count <= 1 {
         let mut file = TensorFile { sources: Vec::new(), tensors: Vec::new() };
         let metadata = add(&mut file, source, header)?;
+        check_table(&mut file.tensors, &main)?;
         check_names(&file.tensors, &main)?;
         return Ok((metadata, file));
     }
-    read_parts(files, main, source, header, count).await
+    read_parts(files, main, (source, header), count, &mut memory).await
 }
 
 /// Reads all `count` parts in order; the metadata is that of the first.
 async fn read_parts(
     files: &dyn Files,
     main: String,
-    source: Rc<dyn ByteSource>,
-    header: Header,
+    given: (Rc<dyn ByteSource>, Header),
     count: u64,
+    memory: &mut Memory,
 ) -> Result<(Metadata, TensorFile)> {
     let (prefix, suffix) = part_name(&main, count).ok_or_else(|| {
         Error::BadFile(format!(
@@ -126,8 +129,8 @@ async fn read_parts(
              be found; give the parts their original names"
         ))
     })?;
-    let mut given = Some((source, header));
-    let mut metadata = None;
+    let mut given = Some(given);
+    let mut metadata = Metadata::default();
     let mut file = TensorFile { sources: Vec::new(), tensors: Vec::new() };
     for part in 0..count {
         let name = format!("{prefix}{:05}{suffix}", part + 1);
@@ -135,7 +138,7 @@ async fn read_parts(
             Some(given) => given,
             None => {
                 let source = open(files, &name).await?;
-                let header = gguf_header::read(&*source).await?;
+                let header = gguf_header::read(&*source, memory).await?;
                 (source, header)
             }
         };
@@ -147,10 +150,14 @@ async fn read_parts(
                  of different files are mixed or renamed"
             )));
         }
+        let bytes = header.metadata_bytes;
         let one = add(&mut file, source, header)?;
-        metadata.get_or_insert(one);
+        if part == 0 {
+            metadata = one;
+        } else {
+            memory.give(bytes);
+        }
     }
-    let metadata = metadata.unwrap_or_default();
     if let Some(total) = integer(&metadata, "split.tensors.count", &main)?
         && total != file.tensors.len() as u64
     {
@@ -159,6 +166,7 @@ async fn read_parts(
             file.tensors.len()
         )));
     }
+    check_table(&mut file.tensors, &main)?;
     check_names(&file.tensors, &main)?;
     Ok((metadata, file))
 }
@@ -199,6 +207,7 @@ fn add(file: &mut TensorFile, source: Rc<dyn ByteSource>, header: Header) -> Res
     let start = header.end.next_multiple_of(align);
     let index = file.sources.len();
     let mut ranges = Vec::with_capacity(header.tensors.len());
+    file.tensors.reserve(header.tensors.len());
     for t in header.tensors {
         let at = |what: String| Error::BadFile(format!("{name}: tensor {:?} {what}", t.name));
         let block = t.dtype.block_elems();

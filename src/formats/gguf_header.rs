@@ -2,16 +2,24 @@
 
 use super::DType;
 use super::gguf::{Metadata, Value};
+use super::memory::{ALLOCATION, MAX_NAME, Memory, growing};
 use super::source::ByteSource;
 use crate::error::{Error, Result};
 use std::collections::HashSet;
 
 /// Bytes of the first read; the next ones double up to `MAX_STEP`. Real headers have 10 KiB to 20 MiB (vocabularies).
 const FIRST_STEP: u64 = 1 << 20;
-const MAX_STEP: u64 = 8 << 20;
-/// Longest header that is accepted, and the most memory its values may take.
+const MAX_STEP: u64 = 4 << 20;
+/// Longest header that is accepted.
 const HEADER_LIMIT: u64 = 128 << 20;
-const MEMORY_LIMIT: u64 = 256 << 20;
+/// Longest key (a rule of the format).
+const MAX_KEY: usize = 65535;
+/// Longest piece that is taken from the window at once.
+const MAX_PIECE: u64 = 1 << 20;
+/// What a metadata entry takes beside its texts: its row of the list, and of the set that finds repeated keys.
+const ENTRY: u64 = growing::<(String, Value)>() + 4 * size_of::<String>() as u64 + 4 * ALLOCATION;
+/// What a tensor takes beside its name: its row here and in `TensorFile`, and of the tables that check names and ranges.
+const TENSOR: u64 = growing::<RawTensor>() + growing::<super::TensorInfo>() + 64 + 100;
 
 /// What the header of one file says. Shapes are row-major; offsets count from the start of the data.
 pub(super) struct Header {
@@ -19,6 +27,8 @@ pub(super) struct Header {
     pub tensors: Vec<RawTensor>,
     /// First byte after the tensor table.
     pub end: u64,
+    /// Bytes that the metadata was promised.
+    pub metadata_bytes: u64,
 }
 
 /// One row of the tensor table, its shape reversed (the file has the contiguous dimension first).
@@ -30,8 +40,9 @@ pub(super) struct RawTensor {
 }
 
 /// Reads a header. No count or length in it is believed before it is compared with the bytes that are left.
-pub(super) async fn read(source: &dyn ByteSource) -> Result<Header> {
-    let mut r = Reader { source, buffer: Vec::new(), used: 0, position: 0, step: FIRST_STEP, memory: 0 };
+pub(super) async fn read(source: &dyn ByteSource, memory: &mut Memory) -> Result<Header> {
+    let before = memory.used();
+    let mut r = Reader { source, buffer: Vec::new(), used: 0, position: 0, step: FIRST_STEP, memory };
     let magic = r.take(4, "its magic").await?;
     if magic != b"GGUF" {
         let found = magic.escape_ascii().to_string();
@@ -46,19 +57,21 @@ pub(super) async fn read(source: &dyn ByteSource) -> Result<Header> {
     let mut metadata = Metadata::default();
     let mut keys = HashSet::new();
     for _ in 0..n_kv {
-        let key = r.string("a metadata key").await?;
+        let key = r.name("a metadata key", MAX_KEY).await?;
+        r.promise(2 * key.len() as u64 + ENTRY)?;
         let value = r.value(&key).await?;
-        r.count_memory(2 * key.len() as u64 + 100)?;
         if !keys.insert(key.clone()) {
             return Err(r.bad(&format!("has the metadata key {key:?} twice")));
         }
         metadata.entries.push((key, value));
     }
+    drop(keys);
+    let metadata_bytes = r.memory.used() - before;
     let mut tensors = Vec::new();
     for _ in 0..n_tensors {
         tensors.push(r.tensor().await?);
     }
-    Ok(Header { metadata, tensors, end: r.position })
+    Ok(Header { metadata, tensors, end: r.position, metadata_bytes })
 }
 
 fn check_version(version: u32, name: &str) -> Result<()> {
@@ -167,8 +180,7 @@ struct Reader<'a> {
     /// Offset in the file of the next byte.
     position: u64,
     step: u64,
-    /// Bytes that the values take in memory.
-    memory: u64,
+    memory: &'a mut Memory,
 }
 
 impl Reader<'_> {
@@ -180,8 +192,8 @@ impl Reader<'_> {
         self.source.len().saturating_sub(self.position)
     }
 
-    /// The next `n` bytes. `what` is for the message when the file ends before.
-    async fn take(&mut self, n: u64, what: &str) -> Result<&[u8]> {
+    /// Whether the file has `n` more bytes of header. `what` is for the message when it ends before.
+    fn check_take(&self, n: u64, what: &str) -> Result<()> {
         if n > self.remaining() {
             return Err(self.bad(&format!(
                 "ends at byte {}, but {what} needs {n} bytes at byte {}: the file is cut or damaged; get it again",
@@ -194,13 +206,21 @@ impl Reader<'_> {
                 self.bad(&format!("has a header of more than {} MiB, which no model needs", HEADER_LIMIT >> 20))
             );
         }
+        Ok(())
+    }
+
+    /// The next `n` bytes, at most `MAX_PIECE`.
+    async fn take(&mut self, n: u64, what: &str) -> Result<&[u8]> {
+        self.check_take(n, what)?;
         let held = self.buffer.len() - self.used;
         if held < n as usize {
-            self.buffer.drain(..self.used);
+            let rest = self.buffer[self.used..].to_vec();
+            // Freed before the next window is read.
+            self.buffer = Vec::new();
             self.used = 0;
             let ahead = (n - held as u64).max(self.step).min(self.remaining() - held as u64);
             let more = self.source.read(self.position + held as u64, ahead).await?;
-            self.buffer.extend_from_slice(&more);
+            self.buffer = if rest.is_empty() { more } else { [rest, more].concat() };
             self.step = (2 * self.step).min(MAX_STEP);
         }
         self.position += n;
@@ -219,11 +239,37 @@ impl Reader<'_> {
         Ok(u64::from_le_bytes(raw))
     }
 
+    /// Promises memory before it is allocated.
+    fn promise(&mut self, bytes: u64) -> Result<()> {
+        self.memory.take(bytes, self.source.name())
+    }
+
+    /// A key or a tensor's name; longer ones than `most` bytes are refused.
+    async fn name(&mut self, what: &str, most: usize) -> Result<String> {
+        let len = self.u64(what).await?;
+        self.check_count(len, 1, "bytes of a name")?;
+        if len > most as u64 {
+            return Err(self.bad(&format!("is damaged: {what} has {len} bytes; at most {most} are allowed")));
+        }
+        self.text(len, what).await
+    }
+
+    /// A text of `len` bytes; its memory is promised already.
+    async fn text(&mut self, len: u64, what: &str) -> Result<String> {
+        self.check_take(len, what)?;
+        let mut bytes = Vec::with_capacity(len as usize);
+        while (bytes.len() as u64) < len {
+            let piece = (len - bytes.len() as u64).min(MAX_PIECE);
+            bytes.extend_from_slice(self.take(piece, what).await?);
+        }
+        String::from_utf8(bytes).map_err(|_| self.bad(&format!("is damaged: {what} is not UTF-8")))
+    }
+
     async fn string(&mut self, what: &str) -> Result<String> {
         let len = self.u64(what).await?;
-        let bytes = self.take(len, what).await?.to_vec();
-        self.count_memory(len + 24)?;
-        String::from_utf8(bytes).map_err(|_| self.bad(&format!("is damaged: {what} is not UTF-8")))
+        self.check_take(len, what)?;
+        self.promise(len + ALLOCATION)?;
+        self.text(len, what).await
     }
 
     /// Whether `n` entries of at least `min` bytes can follow.
@@ -231,16 +277,6 @@ impl Reader<'_> {
         if n > self.remaining() / min {
             let left = self.remaining();
             return Err(self.bad(&format!("announces {n} {what}, which do not fit the {left} bytes that are left")));
-        }
-        Ok(())
-    }
-
-    fn count_memory(&mut self, bytes: u64) -> Result<()> {
-        self.memory = self.memory.saturating_add(bytes);
-        if self.memory > MEMORY_LIMIT {
-            return Err(
-                self.bad(&format!("has metadata of more than {} MiB, which no model needs", MEMORY_LIMIT >> 20))
-            );
         }
         Ok(())
     }
@@ -261,7 +297,8 @@ impl Reader<'_> {
         let elements = format!("elements of {key:?}");
         if kind == kind::STRING {
             self.check_count(n, 8, &elements)?;
-            let mut out = Vec::new();
+            self.promise(n.saturating_mul(size_of::<String>() as u64))?;
+            let mut out = Vec::with_capacity(n as usize);
             for _ in 0..n {
                 out.push(self.string(key).await?);
             }
@@ -275,7 +312,7 @@ impl Reader<'_> {
             });
         };
         self.check_count(n, size, &elements)?;
-        self.count_memory(n.saturating_mul(8))?;
+        self.promise(n.saturating_mul(8))?;
         let mut out = match kind {
             kind::F32 | kind::F64 => Value::Floats(Vec::with_capacity(n as usize)),
             kind::BOOL => Value::Bools(Vec::with_capacity(n as usize)),
@@ -305,7 +342,8 @@ impl Reader<'_> {
     }
 
     async fn tensor(&mut self) -> Result<RawTensor> {
-        let name = self.string("a tensor's name").await?;
+        let name = self.name("a tensor's name", MAX_NAME).await?;
+        self.promise(name.len() as u64 + TENSOR)?;
         let n_dims = self.u32(&name).await?;
         if !(1..=4).contains(&n_dims) {
             return Err(self.bad(&format!("is damaged: tensor {name:?} has {n_dims} dimensions instead of 1 to 4")));
@@ -319,7 +357,6 @@ impl Reader<'_> {
         }
         let id = self.u32(&name).await?;
         let offset = self.u64(&name).await?;
-        self.count_memory(100)?;
         let dtype = DType::of_gguf(id).ok_or_else(|| {
             Error::UnsupportedFormat(format!(
                 "{}: tensor {name:?} has type {} (id {id}); supported are {}: take a Q4_K_M or Q8_0 file of this model",

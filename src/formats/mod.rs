@@ -2,11 +2,14 @@
 
 pub mod gguf;
 mod gguf_header;
+mod gguf_vocab;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod http;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod local;
+mod memory;
 pub mod safetensors;
+mod safetensors_json;
 pub mod source;
 
 use crate::error::Result;

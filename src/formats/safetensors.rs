@@ -1,10 +1,11 @@
 //! safetensors: one `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
 
-use super::source::{ByteSource, Files, is_plain_name, read_whole};
+use super::memory::{ALLOCATION, MAX_NAME, Memory, check_table, growing};
+use super::safetensors_json::{Entry, Index, parse_bytes, parse_header, parse_index};
+use super::source::{ByteSource, Files, is_plain_name};
 use super::{DType, TensorFile, TensorInfo, gguf};
 use crate::error::{Error, Result};
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Name of an unsharded model.
@@ -13,92 +14,75 @@ const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 /// Longest header, and longest index, that is accepted (the format's own limit).
 const HEADER_LIMIT: u64 = 100_000_000;
+/// What a tensor takes beside its name and shape: its row of the table, and of the tables that check names and places.
+const TENSOR: u64 = growing::<TensorInfo>() + 3 * ALLOCATION + 100;
 
-/// Reads the headers of all shards; no tensor data. Errors: `bad-file` for files that break the format,
-/// `unsupported-format` for tensor types other than F32, F16 and BF16, `download-failed` for missing files.
+/// Reads the headers of all shards; no tensor data. Errors: `bad-file` for files that break the format or whose headers
+/// would take too much memory, `unsupported-format` for tensor types that are not supported, `download-failed` for
+/// missing files.
 pub async fn read(files: &dyn Files) -> Result<TensorFile> {
+    let mut memory = Memory::default();
     let mut file = TensorFile { sources: Vec::new(), tensors: Vec::new() };
     if let Some(source) = files.open(SINGLE).await? {
-        add(&mut file, source).await?;
+        add(&mut file, source, &mut memory).await?;
+        check_table(&mut file.tensors, SINGLE)?;
         return Ok(file);
     }
-    let Some(index) = read_whole(files, INDEX, HEADER_LIMIT).await? else {
+    let Some(source) = files.open(INDEX).await? else {
         return Err(Error::DownloadFailed(format!(
             "there is neither {SINGLE} nor {INDEX}; a model of .bin or .pt files (pickles) has to be converted to \
              safetensors or GGUF first"
         )));
     };
-    let index: Index = serde_json::from_slice(&index)
-        .map_err(|e| Error::BadFile(format!("{INDEX} is not an index of shards with a weight_map: {e}")))?;
-    let mut shards: Vec<&String> = index.weight_map.values().collect();
-    shards.sort_unstable();
-    shards.dedup();
-    for shard in &shards {
-        if !is_plain_name(shard) {
-            return Err(Error::BadFile(format!(
-                "{INDEX} names the shard {shard:?}; a shard has to be a plain file name in the same folder"
-            )));
-        }
+    let index = read_index(&*source, &mut memory).await?;
+    if let Some(shard) = index.shards.iter().find(|shard| !is_plain_name(shard)) {
+        return Err(Error::BadFile(format!(
+            "{INDEX} names the shard {shard:?}; a shard has to be a plain file name in the same folder"
+        )));
     }
-    for shard in &shards {
+    for shard in &index.shards {
         let source = files
             .open(shard)
             .await?
             .ok_or_else(|| Error::DownloadFailed(format!("{shard} is missing, but {INDEX} lists it")))?;
-        add(&mut file, source).await?;
+        add(&mut file, source, &mut memory).await?;
     }
+    check_table(&mut file.tensors, INDEX)?;
     gguf::check_names(&file.tensors, INDEX)?;
-    let places: HashMap<&str, &String> = file.tensors.iter().map(|t| (t.name.as_str(), shards[t.source])).collect();
-    for (name, shard) in &index.weight_map {
-        if places.get(name.as_str()) != Some(&shard) {
+    let places: HashMap<&str, usize> = file.tensors.iter().map(|t| (t.name.as_str(), t.source)).collect();
+    for (name, shard) in &index.tensors {
+        if places.get(name.as_str()) != Some(shard) {
+            let shard = &index.shards[*shard];
             return Err(Error::BadFile(format!("{INDEX} places tensor {name:?} in {shard}, which does not hold it")));
         }
     }
     Ok(file)
 }
 
-#[derive(serde::Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
+/// Reads JSON text of `length` bytes at `offset`, and promises the memory that parsing it takes besides its result.
+/// Returns what has to be given back once the text is parsed and dropped.
+async fn read_json(source: &dyn ByteSource, offset: u64, length: u64, memory: &mut Memory) -> Result<(Vec<u8>, u64)> {
+    memory.take(length, source.name())?;
+    let text = source.read(offset, length).await?;
+    let parsing = parse_bytes(&text);
+    memory.take(parsing, source.name())?;
+    Ok((text, length + parsing))
 }
 
-/// One entry of a header.
-#[derive(serde::Deserialize)]
-struct Entry {
-    dtype: String,
-    shape: Vec<u64>,
-    data_offsets: [u64; 2],
-}
-
-/// The entries in the order of the file; a map would hide a name that occurs twice.
-struct Entries(Vec<(String, Entry)>);
-
-impl<'de> serde::Deserialize<'de> for Entries {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Entries, D::Error> {
-        struct Table;
-        impl<'de> Visitor<'de> for Table {
-            type Value = Entries;
-            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("an object of tensors")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(name) = map.next_key::<String>()? {
-                    if name == "__metadata__" {
-                        map.next_value::<IgnoredAny>()?;
-                    } else {
-                        entries.push((name, map.next_value()?));
-                    }
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Table)
+async fn read_index(source: &dyn ByteSource, memory: &mut Memory) -> Result<Index> {
+    if source.len() > HEADER_LIMIT {
+        let length = source.len();
+        return Err(Error::BadFile(format!("{INDEX} has {length} bytes; at most {HEADER_LIMIT} are expected")));
     }
+    let (text, temporary) = read_json(source, 0, source.len(), memory).await?;
+    let index = parse_index(&text, INDEX, memory)?;
+    drop(text);
+    memory.give(temporary);
+    Ok(index)
 }
 
 /// Reads one file's header and adds its tensors.
-async fn add(file: &mut TensorFile, source: Rc<dyn ByteSource>) -> Result<()> {
+async fn add(file: &mut TensorFile, source: Rc<dyn ByteSource>, memory: &mut Memory) -> Result<()> {
     let (name, total) = (source.name().to_string(), source.len());
     let bad = |what: String| Error::BadFile(format!("{name} {what}"));
     if total < 8 {
@@ -114,46 +98,56 @@ async fn add(file: &mut TensorFile, source: Rc<dyn ByteSource>) -> Result<()> {
             total - 8
         )));
     }
-    let header = source.read(8, length).await?;
-    let Entries(mut entries) = serde_json::from_slice(&header)
-        .map_err(|e| bad(format!("has a header that is not a table of tensors: {e}")))?;
-    entries.sort_by_key(|(_, e)| e.data_offsets);
-    let start = 8 + length;
-    let mut at = 0;
+    let (header, temporary) = read_json(&*source, 8, length, memory).await?;
     let first = file.tensors.len();
-    for (tensor, e) in entries {
-        let dtype = dtype(&e.dtype).ok_or_else(|| {
+    let index = file.sources.len();
+    let start = 8 + length;
+    parse_header(&header, &name, &mut |tensor: &str, entry: Entry| {
+        if tensor.len() > MAX_NAME {
+            let bytes = tensor.len();
+            return Err(bad(format!("has a tensor name of {bytes} bytes; at most {MAX_NAME} are allowed")));
+        }
+        memory.take(TENSOR + tensor.len() as u64 + 8 * entry.shape.len() as u64, &name)?;
+        let dtype = dtype(&entry.dtype).ok_or_else(|| {
             Error::UnsupportedFormat(format!(
                 "{name}: tensor {tensor:?} has type {}; F32, F16 and BF16 are supported",
-                e.dtype
+                entry.dtype
             ))
         })?;
-        let [begin, end] = e.data_offsets;
-        if begin != at || end < begin {
+        let [begin, end] = entry.data_offsets;
+        let bytes = entry.shape.iter().try_fold(dtype.block_bytes(), |n, d| n.checked_mul(*d));
+        if end < begin || bytes != Some(end - begin) || bytes == Some(0) {
             return Err(bad(format!(
-                "places tensor {tensor:?} at bytes {begin}..{end} of its data, but the tensor before it ends at {at}: \
-                 tensors overlap or leave a hole"
+                "places tensor {tensor:?} of shape {:?} and type {} at bytes {begin}..{end} of its data, which is not \
+                 its size",
+                entry.shape, entry.dtype
             )));
         }
-        let bytes = e.shape.iter().try_fold(dtype.block_bytes(), |n, d| n.checked_mul(*d));
-        if bytes != Some(end - begin) || bytes == Some(0) {
-            let found = end - begin;
-            return Err(bad(format!(
-                "gives tensor {tensor:?} of shape {:?} and type {} {found} bytes",
-                e.shape, e.dtype
-            )));
-        }
-        at = end;
-        let source = file.sources.len();
         // The start of the data is added below, once the last end is known to lie within the file.
         file.tensors.push(TensorInfo {
-            name: tensor,
+            name: tensor.to_string(),
             dtype,
-            shape: e.shape,
-            source,
+            shape: entry.shape,
+            source: index,
             offset: begin,
             bytes: end - begin,
         });
+        Ok(())
+    })?;
+    drop(header);
+    memory.give(temporary);
+    let tensors = &mut file.tensors[first..];
+    tensors.sort_unstable_by_key(|t| (t.offset, t.bytes));
+    let mut at = 0;
+    for t in &mut *tensors {
+        if t.offset != at {
+            return Err(bad(format!(
+                "places tensor {:?} at byte {} of its data, but the tensor before it ends at {at}: tensors overlap or \
+                 leave a hole",
+                t.name, t.offset
+            )));
+        }
+        at += t.bytes;
     }
     if at != total - start {
         return Err(bad(format!(
@@ -161,10 +155,10 @@ async fn add(file: &mut TensorFile, source: Rc<dyn ByteSource>) -> Result<()> {
             total - start
         )));
     }
-    for t in &mut file.tensors[first..] {
+    for t in &mut *tensors {
         t.offset += start;
     }
-    gguf::check_names(&file.tensors[first..], &name)?;
+    gguf::check_names(tensors, &name)?;
     file.sources.push(source);
     Ok(())
 }

@@ -83,7 +83,6 @@ pub(super) struct Context {
     pub caps: Caps,
     pub host: Host,
     pub max_workgroups: u32,
-    pub timestamps: bool,
     pub health: Arc<Health>,
 }
 
@@ -115,8 +114,9 @@ impl Context {
         features.set(wgpu::Features::SHADER_F16, caps.f16);
         // wgpu's web backend has no name for it: `web.rs` adds it to the request.
         features.set(wgpu::Features::SUBGROUP, caps.subgroups && cfg!(not(target_arch = "wasm32")));
+        // Only the native profiler uses it.
         let timestamps = found.adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY);
-        features.set(wgpu::Features::TIMESTAMP_QUERY, timestamps);
+        features.set(wgpu::Features::TIMESTAMP_QUERY, timestamps && cfg!(not(target_arch = "wasm32")));
         let max_workgroups = limits.max_compute_workgroups_per_dimension;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("lacewing"),
@@ -135,7 +135,7 @@ impl Context {
         });
         device.on_uncaptured_error(Arc::new(move |error| on_error.record(error)));
         let host = host(&device, &mut caps).await;
-        Ok(Context { device, queue, name: found.name, caps, host, max_workgroups, timestamps, health })
+        Ok(Context { device, queue, name: found.name, caps, host, max_workgroups, health })
     }
 
     /// Blocks until a submission is done and the callbacks of its maps have run.

@@ -23,7 +23,6 @@ pub(super) struct Dispatch {
     pub pipeline: Rc<Pipeline>,
     pub bindings: wgpu::BindGroup,
     pub grid: [u32; 3],
-    pub label: String,
 }
 
 /// The params of all steps of a plan.

@@ -33,7 +33,7 @@ impl Gpu {
             check_step(step, &pipeline.access, &self.caps(), &|id| self.buffers.len_of(id))?;
             let bindings = self.bind_group(&pipeline, step, &params, i)?;
             self.counters.objects_created += 1;
-            dispatches.push(Dispatch { pipeline, bindings, grid: step.grid, label: step.label.clone() });
+            dispatches.push(Dispatch { pipeline, bindings, grid: step.grid });
         }
         self.context.health.check()?;
         Ok(Plan { dispatches, params })
@@ -45,7 +45,9 @@ impl Gpu {
         if bytes > most {
             return Err(Error::LimitExceeded(format!(
                 "The buffer `{label}` needs {bytes} bytes, this device allows {most} per buffer."
-            )));
+            ))
+            .with("neededBytes", bytes)
+            .with("allowedBytes", most));
         }
         let bytes = bytes.max(16).next_multiple_of(16);
         let buffer = self.context.device.create_buffer(&wgpu::BufferDescriptor {
@@ -272,6 +274,11 @@ impl Executor for Gpu {
 
     fn run_step(&mut self, plan: PlanId, index: usize) -> Result<()> {
         self.submit(plan, Some(index), |_| {}).map(|_| ())
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn profile(&mut self, plan: PlanId) -> Result<LocalFuture<'static, Result<Vec<u64>>>> {
+        self.time_steps(plan)
     }
 
     fn counters(&self) -> Counters {

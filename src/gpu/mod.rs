@@ -5,6 +5,7 @@ mod context;
 mod execute;
 mod executor;
 mod pipelines;
+#[cfg(not(target_arch = "wasm32"))]
 mod profile;
 #[cfg(target_arch = "wasm32")]
 mod web;
@@ -12,4 +13,3 @@ pub mod wgsl;
 
 pub use context::GpuOptions;
 pub use execute::Gpu;
-pub use profile::Profile;

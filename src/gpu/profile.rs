@@ -1,4 +1,4 @@
-//! GPU time per step, by timestamp queries.
+//! GPU time per step, by timestamp queries. Native only: browsers round them to 100 us.
 
 use super::buffers::Staging;
 use super::execute::Gpu;
@@ -6,16 +6,15 @@ use crate::error::{Error, Result};
 use crate::execute::PlanId;
 use crate::formats::source::LocalFuture;
 
-/// Label and nanoseconds of each step.
-pub type Profile = Vec<(String, u64)>;
-
 impl Gpu {
-    /// GPU time of each step in nanoseconds, from one run of the plan with a pass per step. Fails with
-    /// `unsupported-webgpu` where the adapter has no `timestamp-query`. Browsers round to 100 us.
-    pub fn profile(&mut self, plan: PlanId) -> Result<LocalFuture<'static, Result<Profile>>> {
+    /// See [`crate::execute::Executor::profile`].
+    pub(super) fn time_steps(&mut self, plan: PlanId) -> Result<LocalFuture<'static, Result<Vec<u64>>>> {
         const PASSES: usize = 2048; // a query set holds 4096 timestamps
-        if !self.context.timestamps {
-            return Err(Error::UnsupportedWebGpu(format!("{} has no timestamp-query.", self.context.name)));
+        if !self.context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            return Err(Error::UnsupportedWebGpu(format!(
+                "{} has no timestamp-query, so steps cannot be timed: use `bench --kernel` there.",
+                self.context.name
+            )));
         }
         self.context.health.check()?;
         let device = &self.context.device;
@@ -39,7 +38,7 @@ impl Gpu {
             });
             for (j, dispatch) in (0u32..).zip(chunk) {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label: Some(&dispatch.label),
+                    label: None,
                     timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
                         query_set: &query_set,
                         beginning_of_pass_write_index: Some(2 * j),
@@ -53,15 +52,14 @@ impl Gpu {
             encoder.resolve_query_set(&query_set, 0..count, &resolved, (i * PASSES * 16) as u64);
         }
         encoder.copy_buffer_to_buffer(&resolved, 0, staging.buffer(), 0, bytes);
-        let labels: Vec<String> = dispatches.iter().map(|d| d.label.clone()).collect();
+        let query_sets = dispatches.len().div_ceil(PASSES) as u64;
         let submission = self.context.queue.submit([encoder.finish()]);
-        self.counters.objects_created += 2 + labels.len().div_ceil(PASSES) as u64;
+        self.counters.objects_created += 2 + query_sets;
         let period = f64::from(self.context.queue.get_timestamp_period());
         let read = self.read_staging(staging, bytes, submission);
         Ok(Box::pin(async move {
             let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&read.await?);
-            let ns = ticks.chunks_exact(2).map(|t| (t[1].saturating_sub(t[0]) as f64 * period) as u64);
-            Ok(labels.into_iter().zip(ns).collect())
+            Ok(ticks.chunks_exact(2).map(|t| (t[1].saturating_sub(t[0]) as f64 * period) as u64).collect())
         }))
     }
 }

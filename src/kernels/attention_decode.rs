@@ -1,10 +1,10 @@
 //! One decode token against the cache, split over keys: each workgroup serves all query heads of one KV head
 //! for one range of keys and writes unnormalised partial outputs; `matvec` with `Input::Merge` joins them.
 //!
-//! KV head h sees `live = min(row + 1 - gone[h], window)` keys, the last ones of rows `0..=row - gone[h]`. They are shared
-//! by [`active_splits`] splits, the same number for all heads: `ceil(live / active)` keys each, so that a head that lost
-//! rows has smaller shares, of which the last may be empty. Workgroups of the other splits return at once and the merge
-//! ignores them.
+//! KV head h sees `live = min(row + 1 - gone[h], window)` keys, the last ones of rows `0..=row - gone[h]`.
+//! [`active_splits`] splits, the same number for all heads, share them: `ceil(live / active)` keys each, so that a head
+//! that lost rows has smaller shares, of which the last may be empty. Workgroups of the other splits return at once and
+//! the merge ignores them.
 
 use super::params::{self, Field, params};
 use super::reference::cache_value;

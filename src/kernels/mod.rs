@@ -338,6 +338,27 @@ pub enum KvType {
     F32,
 }
 
+impl KvType {
+    /// Every type, the default first.
+    pub const EACH: [KvType; 2] = [KvType::F16, KvType::F32];
+
+    /// The name that options use.
+    pub fn name(self) -> &'static str {
+        match self {
+            KvType::F16 => "f16",
+            KvType::F32 => "f32",
+        }
+    }
+
+    /// The type of that name; `bad-request` with the names there are for another.
+    pub fn parse(name: &str) -> crate::Result<KvType> {
+        KvType::EACH.into_iter().find(|t| t.name() == name).ok_or_else(|| {
+            let names = KvType::EACH.map(KvType::name).join(" or ");
+            crate::Error::BadRequest(format!("kv storage is {name:?}; it must be {names}"))
+        })
+    }
+}
+
 /// Activation of a gated FFN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Activation {

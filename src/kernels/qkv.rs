@@ -74,8 +74,8 @@ fn head_teams(head_dim: u32) -> (u32, bool) {
     (head_dim / if rows8 { 8 } else { 4 }, rows8)
 }
 
-/// Whether this kernel can do a layer; where it cannot, matvec and rope_kv do. `bias_rows`: rows of the matrix, if it has
-/// a bias.
+/// Whether this kernel can do a layer; where it cannot, matvec and rope_kv do. `bias_rows`: rows of the matrix, if it
+/// has a bias.
 pub fn fuses(head_dim: u32, n_rot: u32, bias_rows: Option<u32>, qk_norm: bool) -> bool {
     let shape = head_dim.is_multiple_of(4) && n_rot.is_multiple_of(2) && n_rot <= head_dim;
     // With qk-norm a workgroup owns a whole head, without rows that are computed twice (see the shader).
@@ -239,5 +239,19 @@ impl Kernel for Qkv {
                 store_cache(&mut io[slot], variant, row * values.len() + h * dim, head);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuses_what_a_workgroup_can_own() {
+        assert!(fuses(128, 128, None, true) && fuses(256, 256, Some(MAX_BIAS_ROWS), true) && fuses(80, 32, None, true));
+        assert!(fuses(12, 6, None, false) && !fuses(12, 6, None, true)); // halves of an odd length
+        assert!(fuses(132, 132, None, false) && !fuses(132, 132, None, true)); // 33 teams of 8 threads
+        assert!(!fuses(512, 512, None, true)); // 64 teams
+        assert!(!fuses(64, 64, Some(MAX_BIAS_ROWS + 1), false) && !fuses(10, 4, None, false));
     }
 }

@@ -1,5 +1,5 @@
-//! out[t] (+)= x[t] * rsqrt(mean(x[t]^2) + eps) * weight, for t < state.n_tokens: norms before a mixer or FFN in prefill,
-//! and those after one, which are added to the residual.
+//! out[t] (+)= x[t] * rsqrt(mean(x[t]^2) + eps) * weight, for t < state.n_tokens: norms before a mixer or FFN in
+//! prefill, and those after one, which are added to the residual.
 
 use super::params::{self, Field, params};
 use super::{Access, Bind, Caps, Kernel, Slot, Step, StepState, Variant};

@@ -1,5 +1,5 @@
-//! Rotates q in place and writes rotated k and plain v into the cache; before that normalises each head of q and k, where
-//! the model does.
+//! Rotates q in place and writes rotated k and plain v into the cache; before that normalises each head of q and k,
+//! where the model does.
 
 use super::params::{self, Field, params};
 use super::{Access, Bind, Caps, Kernel, KvType, OutputKind, Slot, Step, StepState, Variant, reference};

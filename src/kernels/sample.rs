@@ -9,8 +9,8 @@ use super::params::{self, Field, params};
 use super::sample_reduce::{CHUNK, MAX_VOCAB, Sampling};
 use super::{Access, Bind, Caps, Kernel, OutputKind, Slot, Step, StepState, Variant};
 
-/// What to do. Afterwards: ids[0] = ring[draws % ring_len] = token, seen[token] = 1, state.position and state.row += state.n_tokens,
-/// state.n_tokens = 1, state.draws += 1.
+/// What to do. Afterwards: ids[0] = ring[draws % ring_len] = token, seen[token] = 1, state.position and state.row +=
+/// state.n_tokens, state.n_tokens = 1, state.draws += 1.
 pub struct Args {
     /// f32 [vocab_size], penalised.
     pub logits: Bind,

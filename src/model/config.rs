@@ -2,6 +2,7 @@
 //! `torch_dtype`; 5: `rope_parameters`, `dtype`), read leniently enough for architectures that do not run yet.
 //! GGUF metadata becomes the same [`ArchInfo`] in `gguf_config`.
 
+pub use super::json::parse_json;
 pub use super::open::{GenerationDefaults, ModelFiles, open};
 
 use super::archs::{Arch, Windows};
@@ -184,7 +185,9 @@ impl ArchInfo {
         let window_on = window_asked.unwrap_or(arch.is_none_or(|a| a.windows != Windows::Asked));
         let n_layers = keys.u32(&["num_hidden_layers", "n_layer", "num_layers"])?;
         let mut layer_types = keys.strings("layer_types")?;
-        if let (Some(true), Some(first), true) = (window_asked, keys.u32(&["max_window_layers"])?, layer_types.is_empty()) {
+        if let (Some(true), Some(first), true) =
+            (window_asked, keys.u32(&["max_window_layers"])?, layer_types.is_empty())
+        {
             let kind = |i| if i < first { "full_attention" } else { "sliding_attention" };
             layer_types = (0..n_layers.unwrap_or(0).min(MAX_LAYERS)).map(|i| kind(i).to_string()).collect();
         }
@@ -376,39 +379,4 @@ impl<'a> Keys<'a> {
         })?;
         Ok(list.unwrap_or_default())
     }
-}
-
-/// Parses a JSON file. Python writes the bare words NaN, Infinity and -Infinity, which JSON has not: they are read as
-/// `{"__float__": ...}`.
-pub fn parse_json(name: &str, bytes: &[u8]) -> Result<Value> {
-    let text = std::str::from_utf8(bytes).map_err(|e| Error::BadFile(format!("{name} is not UTF-8 text: {e}")))?;
-    let text = text.trim_start_matches('\u{feff}');
-    let parsed = serde_json::from_str(text).or_else(|e| serde_json::from_str(&tag_floats(text)).map_err(|_| e));
-    parsed.map_err(|e| Error::BadFile(format!("{name} is not valid JSON: {e}; download it again")))
-}
-
-fn tag_floats(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 64);
-    let (mut rest, mut quoted) = (text, false);
-    while let Some(c) = rest.chars().next() {
-        let word = ["-Infinity", "Infinity", "NaN"].into_iter().find(|w| !quoted && rest.starts_with(w));
-        let step = match (word, c) {
-            (Some(word), _) => {
-                out += &format!("{{\"__float__\":\"{word}\"}}");
-                word.len()
-            }
-            (None, '\\') if quoted => {
-                let n = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
-                out += &rest[..n];
-                n
-            }
-            (None, c) => {
-                quoted ^= c == '"';
-                out.push(c);
-                c.len_utf8()
-            }
-        };
-        rest = &rest[step..];
-    }
-    out
 }

@@ -5,25 +5,6 @@ use super::config::{ArchInfo, PerLayer, RopeInfo, sorted};
 use crate::error::{Error, Result};
 use crate::formats::gguf::{Metadata, Value};
 
-/// Texts of tokens that end a turn in models whose metadata names only one of them (as llama.cpp knows them).
-const END_TEXTS: &[&str] = &[
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<|return|>",
-    "<|call|>",
-    "<end_of_turn>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<EOT>",
-    "_<EOT>",
-    "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
-];
-
-/// `tokenizer.ggml.token_type` of control tokens.
-const CONTROL: i64 = 3;
-
 impl ArchInfo {
     /// Reads GGUF metadata.
     pub fn from_gguf(meta: &Metadata) -> Result<ArchInfo> {
@@ -75,7 +56,7 @@ impl ArchInfo {
                 .iter()
                 .filter_map(|k| Some(format!("{k} = {}", float(k).filter(|v| *v != 0.0)?)))
                 .collect(),
-            eos_ids: eos_ids(meta),
+            eos_ids: sorted(meta.end_ids()),
             ..ArchInfo::default()
         })
     }
@@ -111,17 +92,6 @@ fn rope(meta: &Metadata, arch: &str) -> RopeInfo {
         original: float("scaling.original_context_length"),
         ..RopeInfo::default()
     }
-}
-
-fn eos_ids(meta: &Metadata) -> Vec<u32> {
-    let named = ["eos", "eot", "eom"].iter().filter_map(|k| meta.u32(&format!("tokenizer.ggml.{k}_token_id")));
-    let mut ids: Vec<u32> = named.collect();
-    if let (Some(tokens), Some(types)) = (meta.strings("tokenizer.ggml.tokens"), meta.ints("tokenizer.ggml.token_type"))
-    {
-        let control = tokens.iter().zip(types).enumerate().filter(|(_, (_, kind))| **kind == CONTROL);
-        ids.extend(control.filter(|(_, (t, _))| END_TEXTS.contains(&t.as_str())).map(|(i, _)| i as u32));
-    }
-    sorted(ids)
 }
 
 fn wrong(key: &str, value: &Value, expected: &str) -> Error {

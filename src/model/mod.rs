@@ -8,6 +8,7 @@ pub mod buffers;
 pub mod build;
 pub mod config;
 mod gguf_config;
+mod json;
 pub mod load;
 pub mod open;
 mod placer;

@@ -1,9 +1,10 @@
 //! Opens a model: decides what it is, reads its small files and the headers of its tensors, no weights.
 
-use super::tensors::{Dialect, ROPE_FREQS};
 use super::build::{build, supported};
-use super::config::{ArchInfo, ids, parse_json, sorted};
+use super::config::{ArchInfo, ids, sorted};
+use super::json::{parse_json, parse_keys};
 use super::spec::ModelSpec;
+use super::tensors::{Dialect, ROPE_FREQS};
 use crate::error::{Error, Result};
 use crate::formats::gguf::Metadata;
 use crate::formats::source::{Files, read_whole};
@@ -13,8 +14,12 @@ use std::ops::RangeInclusive;
 
 /// Largest config.json and the like.
 const MAX_CONFIG: u64 = 8 << 20;
+/// Keys of tokenizer_config.json and special_tokens_map.json that are read; the others (such as one entry per added token)
+/// are skipped.
+const TOKENIZER_KEYS: &[&str] =
+    &["bos_token", "eos_token", "add_bos_token", "add_eos_token", "tokenizer_class", "chat_template"];
 /// Largest tokenizer.json: those of 262144 tokens have 33 MB.
-const MAX_TOKENIZER: u64 = 64 << 20;
+const MAX_TOKENIZER: u64 = 40 << 20;
 
 /// Temperatures that can be asked for, besides 0 (greedy).
 pub const TEMPERATURES: RangeInclusive<f32> = 1e-6..=100.0;
@@ -34,8 +39,6 @@ pub struct GenerationDefaults {
     pub min_p: Option<f32>,
     /// Penalty of tokens seen before.
     pub repetition_penalty: Option<f32>,
-    /// `do_sample`
-    pub do_sample: Option<bool>,
 }
 
 impl GenerationDefaults {
@@ -55,7 +58,6 @@ impl GenerationDefaults {
             top_p: float("top_p", |p| p > 0.0 && p <= 1.0),
             min_p: float("min_p", |p| (0.0..=1.0).contains(&p)),
             repetition_penalty: float("repetition_penalty", |p| PENALTIES.contains(&p)),
-            do_sample,
         }
     }
 
@@ -76,6 +78,22 @@ impl GenerationDefaults {
     }
 }
 
+/// The files that say how text becomes token ids, unparsed where parsing is the tokenizer's. They are large (up to
+/// 100 MiB): `session::text::Text` consumes them, so that none lives while weights are uploaded.
+#[derive(Default)]
+pub struct TextFiles {
+    /// GGUF metadata.
+    pub gguf: Option<Metadata>,
+    /// tokenizer.json
+    pub tokenizer_json: Option<Vec<u8>>,
+    /// What matters of tokenizer_config.json: `TOKENIZER_KEYS`.
+    pub tokenizer_config: Option<Value>,
+    /// special_tokens_map.json, as far as `TOKENIZER_KEYS` go.
+    pub special_tokens_map: Option<Value>,
+    /// chat_template.jinja
+    pub chat_template_jinja: Option<String>,
+}
+
 /// Everything about a model except its weights.
 pub struct ModelFiles {
     /// What it computes.
@@ -84,18 +102,8 @@ pub struct ModelFiles {
     pub info: ArchInfo,
     /// Where its weights lie.
     pub tensors: TensorFile,
-    /// GGUF metadata.
-    pub gguf: Option<Metadata>,
-    /// config.json
-    pub config: Option<Value>,
-    /// tokenizer.json, unparsed.
-    pub tokenizer_json: Option<Vec<u8>>,
-    /// tokenizer_config.json
-    pub tokenizer_config: Option<Value>,
-    /// special_tokens_map.json
-    pub special_tokens_map: Option<Value>,
-    /// chat_template.jinja
-    pub chat_template_jinja: Option<String>,
+    /// What its tokenizer and chat template are made of.
+    pub text: TextFiles,
     /// How to draw tokens unless told otherwise.
     pub generation: GenerationDefaults,
     /// Tokens that end a reply: the union of all files that name some.
@@ -162,12 +170,7 @@ async fn open_gguf(files: &dyn Files) -> Result<ModelFiles> {
         info,
         tensors,
         generation: GenerationDefaults::from_gguf(&meta),
-        gguf: Some(meta),
-        config: None,
-        tokenizer_json: None,
-        tokenizer_config: None,
-        special_tokens_map: None,
-        chat_template_jinja: None,
+        text: TextFiles { gguf: Some(meta), ..TextFiles::default() },
     })
 }
 
@@ -186,7 +189,7 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
     supported(&info)?;
     let tensors = match safetensors::read(files).await {
         Ok(tensors) => tensors,
-        Err(e @ Error::DownloadFailed(_)) => {
+        Err(e) if matches!(e.kind(), Error::DownloadFailed(_)) => {
             for pickle in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
                 if files.open(pickle).await?.is_some() {
                     return Err(Error::UnsupportedFormat(format!(
@@ -199,6 +202,7 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
         }
         Err(e) => return Err(e),
     };
+    drop(config);
     let spec = build(&info, &tensors, None)?;
     let generation = read_json(files, "generation_config.json").await?.unwrap_or(Value::Null);
     let mut eos = info.eos_ids.clone();
@@ -210,13 +214,14 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
         spec,
         info,
         tensors,
-        gguf: None,
-        config: Some(config),
-        tokenizer_json: read_whole(files, "tokenizer.json", MAX_TOKENIZER).await?,
-        tokenizer_config: read_json(files, "tokenizer_config.json").await?,
-        special_tokens_map: read_json(files, "special_tokens_map.json").await?,
-        chat_template_jinja: template
-            .map_err(|e| Error::BadFile(format!("chat_template.jinja is not UTF-8 text: {e}")))?,
+        text: TextFiles {
+            gguf: None,
+            tokenizer_json: read_whole(files, "tokenizer.json", MAX_TOKENIZER).await?,
+            tokenizer_config: read_keys(files, "tokenizer_config.json").await?,
+            special_tokens_map: read_keys(files, "special_tokens_map.json").await?,
+            chat_template_jinja: template
+                .map_err(|e| Error::BadFile(format!("chat_template.jinja is not UTF-8 text: {e}")))?,
+        },
         generation: GenerationDefaults::from_json(&generation),
     })
 }
@@ -227,6 +232,11 @@ fn below(ids: &[u32], vocab_size: u32) -> Vec<u32> {
 
 async fn read_json(files: &dyn Files, name: &str) -> Result<Option<Value>> {
     read_whole(files, name, MAX_CONFIG).await?.map(|bytes| parse_json(name, &bytes)).transpose()
+}
+
+/// The values of `TOKENIZER_KEYS`.
+async fn read_keys(files: &dyn Files, name: &str) -> Result<Option<Value>> {
+    read_whole(files, name, MAX_CONFIG).await?.map(|bytes| parse_keys(name, &bytes, TOKENIZER_KEYS)).transpose()
 }
 
 /// The values of `rope_freqs.weight`.

@@ -110,7 +110,8 @@ impl<'a> Placer<'a, '_> {
             unused.len(),
             shown.join(", "),
             if more > 0 { format!(" and {more} more") } else { String::new() }
-        )))
+        ))
+        .with("tensors", unused))
     }
 
     /// Whether these rows have one layout and fit one binding together.
@@ -137,11 +138,15 @@ impl<'a> Placer<'a, '_> {
     }
 
     fn too_large(&self, label: &str, stack: &[Rows<'a>]) -> Error {
+        let needed = layout(stack).bytes(stack.iter().map(|r| r.rows).sum(), cols(stack));
+        let allowed = self.caps.max_binding_bytes.min(self.caps.max_buffer_bytes);
         Error::LimitExceeded(format!(
-            "{label} needs a binding of {} bytes, but this device binds {} at most: use a smaller or quantised model",
-            layout(stack).bytes(stack.iter().map(|r| r.rows).sum(), cols(stack)),
-            self.caps.max_binding_bytes.min(self.caps.max_buffer_bytes)
+            "{label} needs a binding of {needed} bytes, but this device binds {allowed} at most: use a smaller or \
+             quantised model"
         ))
+        .with("tensor", label)
+        .with("neededBytes", needed)
+        .with("allowedBytes", allowed)
     }
 
     /// A matrix of all rows of `stack` (equal layouts), in as many parts as the limits ask for.

@@ -229,6 +229,7 @@ impl<'a> Index<'a> {
                 "the model has no tensor {name}, which its architecture needs: the file is incomplete or of another \
                  architecture than it says"
             ))
+            .with("tensor", name)
         })
     }
 }

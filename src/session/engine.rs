@@ -96,12 +96,12 @@ impl Engine {
         Ok(())
     }
 
-    /// A new session with the state of another. Nothing may be in flight.
+    /// A new session with the state of another, in which nothing may be in flight.
     pub async fn fork(&mut self, id: SessionId) -> Result<SessionId> {
-        self.sessions.fork(id, &self.spec, &mut *self.executor).await
+        self.sessions.fork(id, self.active, &self.spec, &mut *self.executor).await
     }
 
-    /// Gives a session up. Nothing may be in flight.
+    /// Gives a session up, in which nothing may be in flight.
     pub fn close(&mut self, id: SessionId) {
         self.sessions.remove(id, &mut *self.executor);
     }
@@ -353,6 +353,7 @@ impl Engine {
                 ids.len(),
                 values * 4
             ))
+            .with("neededBytes", values * 4)
         })?;
         for part in ids.chunks(chunk as usize) {
             if cancel.get() {

@@ -7,6 +7,7 @@ pub mod engine;
 mod options;
 mod reply;
 mod sessions;
+mod stats;
 pub mod text;
 
 use crate::clock;
@@ -25,6 +26,7 @@ use engine::Engine;
 pub use options::{FinishReason, GenerateOptions, LoadOptions, Piece, Progress, Usage};
 use reply::{Reply, Timing};
 pub use sessions::SessionId;
+pub use stats::Stats;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -59,11 +61,11 @@ impl Model {
     ) -> Result<Model> {
         let started = clock::seconds();
         let opened = open::open(&*files).await?;
-        let text = Text::new(&opened)?;
-        let mut model =
-            Model::from_parts(opened.spec.clone(), &opened.tensors, text, executor, options, progress).await?;
-        model.defaults = opened.generation.clone();
-        model.eos_ids = opened.eos_ids.clone();
+        // Consumes tokenizer.json and the GGUF metadata: they are freed before weights are read.
+        let text = Text::new(opened.text)?;
+        let mut model = Model::from_parts(opened.spec, &opened.tensors, text, executor, options, progress).await?;
+        model.defaults = opened.generation;
+        model.eos_ids = opened.eos_ids;
         if let Ok(tokenizer) = model.text.tokenizer() {
             model.eos_ids.extend(tokenizer.eos_ids());
             model.eos_ids.sort_unstable();
@@ -83,6 +85,7 @@ impl Model {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Model> {
         let started = clock::seconds();
+        options.check()?;
         let cancel = Rc::new(Cell::new(false));
         let context_length = context_length(&spec, options.context_length)?;
         let (weights, uploads) = load::place(&spec, tensors, &mut *executor)?;
@@ -97,7 +100,7 @@ impl Model {
             text,
             defaults: GenerationDefaults::default(),
             eos_ids: Vec::new(),
-            depth: options.depth.max(1),
+            depth: options.depth,
             reply: None,
             cancel,
             load_s: clock::seconds() - started,
@@ -130,17 +133,24 @@ impl Model {
     }
 
     /// A session that begins where another is now: both go on without computing what they share again. A reply that was
-    /// under way is dropped.
+    /// under way in that session is dropped.
     pub async fn fork_session(&mut self, session: SessionId) -> Result<SessionId> {
-        self.drop_reply().await?;
+        self.drop_reply_of(session).await?;
         self.engine.fork(session).await
     }
 
-    /// Gives a session and its memory up. A reply that was under way is dropped.
+    /// Gives a session and its memory up. A reply that was under way in that session is dropped.
     pub async fn close_session(&mut self, session: SessionId) -> Result<()> {
-        let result = self.drop_reply().await;
+        let result = self.drop_reply_of(session).await;
         self.engine.close(session);
         result
+    }
+
+    async fn drop_reply_of(&mut self, session: SessionId) -> Result<()> {
+        match &self.reply {
+            Some(reply) if reply.session == session => self.drop_reply().await,
+            _ => Ok(()),
+        }
     }
 
     /// Starts a reply in the default session; see [`Model::begin_in`].
@@ -167,6 +177,7 @@ impl Model {
         self.engine.set_sampling(&sampling, ids)?;
         let tokenizer = self.text.tokenizer().ok();
         let mut reply = Reply {
+            session,
             pending: VecDeque::new(),
             ready: None,
             given: Vec::new(),
@@ -301,6 +312,9 @@ impl Model {
              the model with a larger contextLength (this model was made for {})",
             self.engine.spec.context_length
         ))
+        .with("promptTokens", prompt)
+        .with("contextLength", context)
+        .with("modelContextLength", self.engine.spec.context_length)
     }
 
     /// What the last reply cost; None while it goes on.
@@ -332,35 +346,34 @@ impl Model {
         &mut self.engine
     }
 
-    /// Facts and counters as JSON; bytes are exact, taken from buffers and layouts.
-    pub fn stats(&self) -> serde_json::Value {
+    /// Facts and counters.
+    pub fn stats(&self) -> Stats {
         let e = &self.engine;
         let counters = e.executor.counters();
-        let decode = e.steps(1, plan::Output::Token).len();
-        serde_json::json!({
-            "adapter": e.executor.adapter(),
-            "tier": e.executor.caps().tier().name(),
-            "arch": e.spec.arch,
-            "layers": e.spec.layers.len(),
-            "vocab_size": e.spec.vocab_size,
-            "context_length": e.context_length(),
-            "sessions": e.sessions.len(),
-            "session_bytes": e.sessions.bytes(),
-            "session_evictions": e.sessions.evictions,
-            "kv_capacity": e.state().map_or(0, |s| s.capacity),
-            "kv_tokens": e.ids().len(),
-            "kv_bytes_per_token": state::bytes_per_token(&e.spec, e.kv_type()),
-            "prefilled_tokens": e.prefilled_tokens(),
-            "weight_bytes_per_token": e.weights.bytes_per_token(),
-            "dispatches_per_token": decode,
-            "load_s": self.load_s,
-            "gpu_bytes": counters.gpu_bytes,
-            "dispatches": counters.dispatches,
-            "submits": counters.submits,
-            "uploaded_bytes": counters.uploaded_bytes,
-            "readback_bytes": counters.readback_bytes,
-            "objects_created": counters.objects_created,
-        })
+        Stats {
+            adapter: e.executor.adapter(),
+            tier: e.executor.caps().tier().name().into(),
+            arch: e.spec.arch.into(),
+            layers: e.spec.layers.len(),
+            vocab_size: e.spec.vocab_size,
+            context_length: e.context_length(),
+            sessions: e.sessions.len(),
+            session_bytes: e.sessions.bytes(),
+            session_evictions: e.sessions.evictions,
+            kv_capacity: e.state().map_or(0, |s| s.capacity),
+            kv_tokens: e.ids().len(),
+            kv_bytes_per_token: state::bytes_per_token(&e.spec, e.kv_type()),
+            prefilled_tokens: e.prefilled_tokens(),
+            weight_bytes_per_token: e.weights.bytes_per_token(),
+            dispatches_per_token: e.steps(1, plan::Output::Token).len(),
+            load_s: self.load_s,
+            gpu_bytes: counters.gpu_bytes,
+            dispatches: counters.dispatches,
+            submits: counters.submits,
+            uploaded_bytes: counters.uploaded_bytes,
+            readback_bytes: counters.readback_bytes,
+            objects_created: counters.objects_created,
+        }
     }
 }
 
@@ -378,11 +391,17 @@ fn finish_text(reply: &mut Reply) -> Result<Piece> {
 fn context_length(spec: &ModelSpec, asked: Option<u32>) -> Result<u32> {
     match asked {
         None => Ok(spec.context_length.min(DEFAULT_CONTEXT)),
-        Some(0) => Err(Error::BadRequest("contextLength is 0; it must be at least 1".into())),
+        Some(0) => Err(Error::BadRequest("contextLength is 0; it must be at least 1".into())
+            .with("option", "contextLength")
+            .with("min", 1)
+            .with("max", spec.context_length)),
         Some(n) if n > spec.context_length => Err(Error::BadRequest(format!(
             "contextLength is {n}, but this model was made for {}: ask for at most that",
             spec.context_length
-        ))),
+        ))
+        .with("option", "contextLength")
+        .with("min", 1)
+        .with("max", spec.context_length)),
         Some(n) => Ok(n),
     }
 }

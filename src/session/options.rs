@@ -1,6 +1,7 @@
 //! What callers choose and what they get back.
 
 use crate::kernels::KvType;
+use crate::{Error, Result};
 
 /// How to load.
 #[derive(Debug, Clone)]
@@ -9,10 +10,27 @@ pub struct LoadOptions {
     pub context_length: Option<u32>,
     /// Element type of the KV cache.
     pub kv_type: KvType,
-    /// Tokens in flight in decode.
+    /// Tokens in flight in decode, 1 to [`LoadOptions::MAX_DEPTH`].
     pub depth: u32,
     /// Bytes of device memory that sessions not in use may keep; beyond it the least recently used prefill again.
     pub parked_bytes: u64,
+}
+
+impl LoadOptions {
+    /// Most steps in flight: more only delay an abort, they do not keep the device busier.
+    pub const MAX_DEPTH: u32 = 16;
+
+    /// Refuses what no model can be loaded with.
+    pub(super) fn check(&self) -> Result<()> {
+        let (depth, max) = (self.depth, Self::MAX_DEPTH);
+        match (1..=max).contains(&depth) {
+            true => Ok(()),
+            false => Err(Error::BadRequest(format!("depth is {depth}; it must be between 1 and {max}"))
+                .with("option", "depth")
+                .with("min", 1)
+                .with("max", max)),
+        }
+    }
 }
 
 impl Default for LoadOptions {

@@ -1,6 +1,6 @@
 //! One reply: tokens in flight, the text made of them so far, and what they cost.
 
-use super::{FinishReason, GenerateOptions, Usage};
+use super::{FinishReason, GenerateOptions, SessionId, Usage};
 use crate::clock;
 use crate::decode::stop::StopTexts;
 use crate::formats::source::LocalFuture;
@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 
 /// A reply under way.
 pub(super) struct Reply {
+    /// Whose it is.
+    pub session: SessionId,
     /// Steps submitted, oldest first.
     pub pending: VecDeque<LocalFuture<'static, Result<u32>>>,
     /// Drawn, not yet given out (the token drawn by prefill).
@@ -70,14 +72,15 @@ pub(super) fn sampling(options: &GenerateOptions, defaults: &GenerationDefaults)
     let top_p = options.top_p.or(defaults.top_p).unwrap_or(1.0);
     let min_p = options.min_p.or(defaults.min_p).unwrap_or(0.0);
     let penalty = options.repetition_penalty.or(defaults.repetition_penalty).unwrap_or(1.0);
-    let check = |name: &str, value: f32, ok: bool, range: &str| {
-        if ok { Ok(()) } else { Err(Error::BadRequest(format!("{name} is {value}; it must be {range}"))) }
+    let check = |name: &str, value: f32, ok: bool, range: &str| match ok {
+        true => Ok(()),
+        false => Err(Error::BadRequest(format!("{name} is {value}; it must be {range}")).with("option", name)),
     };
     let warm = temperature == 0.0 || TEMPERATURES.contains(&temperature);
     check("temperature", temperature, warm, "0 (greedy), or between 1e-6 and 100")?;
-    check("top_p", top_p, top_p > 0.0 && top_p <= 1.0, "above 0 and at most 1")?;
-    check("min_p", min_p, (0.0..=1.0).contains(&min_p), "between 0 and 1")?;
-    check("repetition_penalty", penalty, PENALTIES.contains(&penalty), "between 0.01 and 3 (1 = off)")?;
+    check("topP", top_p, top_p > 0.0 && top_p <= 1.0, "above 0 and at most 1")?;
+    check("minP", min_p, (0.0..=1.0).contains(&min_p), "between 0 and 1")?;
+    check("repetitionPenalty", penalty, PENALTIES.contains(&penalty), "between 0.01 and 3 (1 = off)")?;
     Ok(Sampling {
         temperature,
         top_k: options.top_k.or(defaults.top_k).unwrap_or(0),

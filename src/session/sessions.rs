@@ -104,14 +104,14 @@ impl Sessions {
         if let Some(session) = self.get_mut(id) {
             session.used = uses;
         }
-        self.evict(id, executor);
+        self.evict(&[id], executor);
     }
 
-    fn evict(&mut self, keep: SessionId, executor: &mut dyn Executor) {
+    fn evict(&mut self, keep: &[SessionId], executor: &mut dyn Executor) {
         let mut parked: Vec<(u64, SessionId, u64)> = self
             .all
             .iter()
-            .filter(|(id, _)| **id != keep)
+            .filter(|(id, _)| !keep.contains(id))
             .filter_map(|(id, s)| s.as_ref().map(|s| (s.used, *id, s.state.bytes())))
             .collect();
         parked.sort_unstable();
@@ -138,8 +138,14 @@ impl Sessions {
         self.all.values().flatten().map(|s| s.state.bytes()).sum()
     }
 
-    /// A copy of a session under a new id; without state where that has none.
-    pub async fn fork(&mut self, id: SessionId, spec: &ModelSpec, executor: &mut dyn Executor) -> Result<SessionId> {
+    /// A copy of a session under a new id; without state where that has none. The state of `active` stays.
+    pub async fn fork(
+        &mut self,
+        id: SessionId,
+        active: SessionId,
+        spec: &ModelSpec,
+        executor: &mut dyn Executor,
+    ) -> Result<SessionId> {
         self.check(id)?;
         let state = match self.get(id) {
             Some(session) => Some(session.state.fork(spec, executor).await?),
@@ -148,7 +154,7 @@ impl Sessions {
         let copy = self.create();
         if let Some(state) = state {
             self.put(copy, state);
-            self.evict(copy, executor);
+            self.evict(&[copy, active], executor);
         }
         Ok(copy)
     }

@@ -1,7 +1,7 @@
 //! The text side of a model: its tokenizer and chat template, when it came with them.
 
 use crate::error::{Error, Result};
-use crate::model::open::ModelFiles;
+use crate::model::open::TextFiles;
 use crate::text::chat::{self, ChatTemplate, RenderOptions};
 use crate::text::tokenizer::Tokenizer;
 use serde_json::Value;
@@ -10,34 +10,42 @@ use serde_json::Value;
 pub struct Text {
     tokenizer: Option<Tokenizer>,
     template: Option<ChatTemplate>,
+    /// For conversations with tools, where it is another one.
+    tool_template: Option<ChatTemplate>,
 }
 
 impl Text {
     /// A model without text: token ids in, token ids out.
     pub fn none() -> Text {
-        Text { tokenizer: None, template: None }
+        Text { tokenizer: None, template: None, tool_template: None }
     }
 
-    /// From the files of a model: tokenizer.json, else the GGUF metadata.
-    pub fn new(files: &ModelFiles) -> Result<Text> {
-        let tokenizer = match (&files.tokenizer_json, &files.gguf) {
-            (Some(json), _) => {
-                Some(Tokenizer::from_json(json, files.tokenizer_config.as_ref(), files.special_tokens_map.as_ref())?)
-            }
+    /// From the files of a model: tokenizer.json, else the GGUF metadata. The files end here: what is needed of them is
+    /// taken over.
+    pub fn new(files: TextFiles) -> Result<Text> {
+        let TextFiles { gguf, tokenizer_json, tokenizer_config: config, special_tokens_map: map, chat_template_jinja } =
+            files;
+        let find = |tools| -> Result<Option<String>> {
+            let found = chat::find(chat_template_jinja.as_deref(), config.as_ref(), gguf.as_ref(), tools);
+            found.map(|source| chat::check_length(source).map(|()| source.to_string())).transpose()
+        };
+        let (source, tool_source) = (find(false)?, find(true)?);
+        let tool_source = tool_source.filter(|tools| source.as_ref() != Some(tools));
+        let tokenizer = match (tokenizer_json, gguf) {
+            (Some(json), _) => Some(Tokenizer::from_json(json, config.as_ref(), map.as_ref())?),
             (None, Some(meta)) if meta.str("tokenizer.ggml.model").is_some_and(|m| m != "none") => {
                 Some(Tokenizer::from_gguf(meta)?)
             }
             _ => None,
         };
-        let source =
-            chat::find(files.chat_template_jinja.as_deref(), files.tokenizer_config.as_ref(), files.gguf.as_ref());
-        let template = match (source, &tokenizer) {
+        let compile = |source: Option<String>| match (source, &tokenizer) {
             (Some(source), Some(t)) => {
-                Some(ChatTemplate::new(&source, t.bos_text().as_deref(), t.eos_text().as_deref())?)
+                ChatTemplate::new(&source, t.bos_text().as_deref(), t.eos_text().as_deref()).map(Some)
             }
-            _ => None,
+            _ => Ok(None),
         };
-        Ok(Text { tokenizer, template })
+        let (template, tool_template) = (compile(source)?, compile(tool_source)?);
+        Ok(Text { tokenizer, template, tool_template })
     }
 
     /// The tokenizer, or an error that says how to do without.
@@ -52,13 +60,14 @@ impl Text {
 
     /// Whether there is a chat template.
     pub fn has_chat_template(&self) -> bool {
-        self.template.is_some()
+        self.template.is_some() || self.tool_template.is_some()
     }
 
     /// A conversation as token ids, ending where the assistant's reply begins.
     pub fn chat(&self, messages: &Value, tools: &Value) -> Result<Vec<u32>> {
         let tokenizer = self.tokenizer()?;
-        let template = self.template.as_ref().ok_or_else(|| {
+        let for_tools = self.tool_template.as_ref().filter(|_| !tools.is_null());
+        let template = for_tools.or(self.template.as_ref()).ok_or_else(|| {
             Error::UnsupportedModel(
                 "this model came without a chat template: prompt it with plain text, or choose an instruction-tuned model"
                     .into(),

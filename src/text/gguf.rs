@@ -1,10 +1,11 @@
 //! Tokenizers from GGUF metadata (`tokenizer.*`), with llama.cpp's meaning of every key.
 
+use super::limits;
 use super::pretokenizer::{self, Pre};
 use super::spm::Spm;
 use super::tokenizer::{Inner, Pipeline, Specials, SpmPipeline, Tokenizer};
 use crate::error::{Error, Result};
-use crate::formats::gguf::Metadata;
+use crate::formats::gguf::{Metadata, Value as Meta};
 use serde_json::{Value, json};
 use std::rc::Rc;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
@@ -17,56 +18,46 @@ const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 const BYTE: i64 = 6;
 
-/// Names of tokens that end a turn or a message, for files that do not say which these are.
-const ENDS: &[&str] = &[
-    "<|eot_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<|return|>",
-    "<|call|>",
-    "<end_of_turn>",
-    "<turn|>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<|eom_id|>",
-    "<EOT>",
-    "_<EOT>",
-    "[EOT]",
-    "<｜end▁of▁sentence｜>",
-    "<end_of_utterance>",
-];
-
 /// The vocabulary as it lies in the file.
 struct Table {
+    /// Until the model takes them over.
     tokens: Vec<String>,
+    n_tokens: usize,
     types: Vec<i64>,
     special_ids: Vec<(&'static str, Option<u32>)>,
+    /// Tokens that end a reply.
+    ends: Vec<u32>,
 }
 
 impl Table {
-    fn read(meta: &Metadata) -> Result<Table> {
-        let tokens = meta.strings("tokenizer.ggml.tokens").filter(|t| !t.is_empty()).ok_or_else(|| {
+    fn read(meta: &mut Metadata) -> Result<Table> {
+        let ends = meta.end_ids();
+        let mut tokens = take(meta, "tokenizer.ggml.tokens").filter(|t| !t.is_empty()).ok_or_else(|| {
             Error::BadFile("the GGUF file has no tokenizer.ggml.tokens: expected the vocabulary as an array of strings; convert the model again".into())
         })?;
+        limits::check(tokens.len(), 0, tokens.iter().map(String::len).sum())?;
         let types = match meta.ints("tokenizer.ggml.token_type") {
             Some(types) if types.len() != tokens.len() => return Err(length("token_type", types.len(), tokens.len())),
             Some(types) => types.to_vec(),
             None => vec![1; tokens.len()],
         };
         // Empty and repeated spellings cannot be told apart in text; give them names that no text contains.
-        let mut seen = std::collections::HashSet::new();
-        let tokens: Vec<String> = tokens
-            .iter()
-            .enumerate()
-            .map(|(id, t)| if t.is_empty() || !seen.insert(t.as_str()) { format!("[UNUSED_{id}]") } else { t.clone() })
-            .collect();
+        let mut seen = std::collections::HashSet::with_capacity(tokens.len());
+        let mut unusable = Vec::new();
+        for (id, token) in tokens.iter().enumerate() {
+            if token.is_empty() || !seen.insert(token.as_str()) {
+                unusable.push(id);
+            }
+        }
+        drop(seen);
+        unusable.into_iter().for_each(|id| tokens[id] = format!("[UNUSED_{id}]"));
         let special_ids = ["bos", "eos", "eot", "eom", "unknown", "seperator", "padding", "mask", "cls"]
             .map(|name| {
                 let id = meta.u32(&format!("tokenizer.ggml.{name}_token_id"));
                 (name, id.filter(|&id| (id as usize) < tokens.len()))
             })
             .to_vec();
-        Ok(Table { tokens, types, special_ids })
+        Ok(Table { n_tokens: tokens.len(), tokens, types, special_ids, ends })
     }
 
     fn id(&self, name: &str) -> Option<u32> {
@@ -75,31 +66,33 @@ impl Table {
 
     /// The id if there is such a token.
     fn checked(&self, id: u32) -> Option<u32> {
-        ((id as usize) < self.tokens.len()).then_some(id)
+        ((id as usize) < self.n_tokens).then_some(id)
+    }
+
+    /// The tokens, for the model; what is asked of the table afterwards does not need them.
+    fn take_tokens(&mut self) -> impl Iterator<Item = String> + use<> {
+        std::mem::take(&mut self.tokens).into_iter()
     }
 
     /// Tokens that are found in a text before anything else happens to it.
     fn added(&self, rstrip: impl Fn(&str) -> bool) -> Vec<AddedToken> {
-        let ends = self.ends();
         (0..self.tokens.len())
             .filter_map(|i| {
-                let special = matches!(self.types[i], CONTROL | UNKNOWN) || ends.contains(&(i as u32));
+                let special = matches!(self.types[i], CONTROL | UNKNOWN) || self.ends.contains(&(i as u32));
                 let token = &self.tokens[i];
                 (special || self.types[i] == USER_DEFINED)
                     .then(|| AddedToken::from(token.clone(), special).normalized(false).rstrip(rstrip(token)))
             })
             .collect()
     }
+}
 
-    /// eos, eot, eom, and by their names where the file is silent.
-    fn ends(&self) -> Vec<u32> {
-        let mut ends: Vec<u32> = ["eos", "eot", "eom"].into_iter().filter_map(|name| self.id(name)).collect();
-        for (i, token) in self.tokens.iter().enumerate() {
-            if ENDS.contains(&token.as_str()) && !ends.contains(&(i as u32)) {
-                ends.push(i as u32);
-            }
-        }
-        ends
+/// Takes a list of texts out of the metadata.
+fn take(meta: &mut Metadata, key: &str) -> Option<Vec<String>> {
+    let (_, value) = meta.entries.iter_mut().find(|(k, _)| k == key)?;
+    match value {
+        Meta::Strings(list) => Some(std::mem::take(list)),
+        _ => None,
     }
 }
 
@@ -119,9 +112,17 @@ fn bad(e: impl std::fmt::Display) -> Error {
 }
 
 /// See [`Tokenizer::from_gguf`].
-pub(super) fn build(meta: &Metadata) -> Result<Tokenizer> {
-    if let Some(json) = meta.str("tokenizer.huggingface.json") {
-        return from_huggingface(meta, json);
+pub(super) fn build(mut meta: Metadata) -> Result<Tokenizer> {
+    // Lists that nobody reads are freed before the vocabulary is built.
+    const LISTS: [&str; 4] = ["tokens", "token_type", "scores", "merges"];
+    let wanted = |key: &str| key.strip_prefix("tokenizer.ggml.").is_some_and(|k| LISTS.contains(&k));
+    meta.entries.retain(|(key, value)| match value {
+        Meta::Ints(_) | Meta::Floats(_) | Meta::Bools(_) | Meta::Strings(_) => wanted(key),
+        Meta::String(text) => text.len() < 1024 || key == "tokenizer.huggingface.json",
+        Meta::Int(_) | Meta::Float(_) | Meta::Bool(_) => true,
+    });
+    if meta.str("tokenizer.huggingface.json").is_some() {
+        return from_huggingface(meta);
     }
     let model = meta.str("tokenizer.ggml.model").ok_or_else(|| {
         Error::BadFile(
@@ -130,10 +131,10 @@ pub(super) fn build(meta: &Metadata) -> Result<Tokenizer> {
         )
     })?;
     match model {
-        "llama" => spm(meta),
-        "gpt2" => byte_level_bpe(meta),
-        "gemma4" => gemma4(meta),
-        "bert" => word_piece(meta),
+        "llama" => spm(&mut meta),
+        "gpt2" => byte_level_bpe(&mut meta),
+        "gemma4" => gemma4(&mut meta),
+        "bert" => word_piece(&mut meta),
         other => Err(Error::UnsupportedFormat(format!(
             "the vocabulary of this GGUF file is of kind \"{other}\"; supported are llama, gpt2, gemma4 and bert. Use the model's Hugging Face directory with a tokenizer.json instead"
         ))),
@@ -147,21 +148,26 @@ fn finish(
     before: Option<u32>,
     after: Option<u32>,
 ) -> Tokenizer {
-    let mut ends = table.ends();
+    let mut ends = table.ends.clone();
     if let Some(eos) = eos {
         ends.retain(|&id| id != eos);
         ends.insert(0, eos);
     }
     let specials = Specials::Around(before.into_iter().collect(), after.into_iter().collect());
-    Tokenizer { inner: Rc::new(Inner { pipeline, specials, vocab_size: table.tokens.len(), bos, eos: ends }) }
+    Tokenizer { inner: Rc::new(Inner { pipeline, specials, vocab_size: table.n_tokens, bos, eos: ends }) }
 }
 
-fn from_huggingface(meta: &Metadata, json: &str) -> Result<Tokenizer> {
-    let tokenizer = Tokenizer::from_json(json.as_bytes(), None, None)?;
+fn from_huggingface(mut meta: Metadata) -> Result<Tokenizer> {
+    let ends = meta.end_ids();
+    let entry = meta.entries.iter().position(|(key, _)| key == "tokenizer.huggingface.json");
+    let Some((_, Meta::String(json))) = entry.map(|at| meta.entries.swap_remove(at)) else {
+        return Err(bad("tokenizer.huggingface.json is not a text"));
+    };
+    let tokenizer = Tokenizer::from_json(json, None, None)?;
     let id = |name: &str| meta.u32(&format!("tokenizer.ggml.{name}_token_id"));
     let mut inner = Rc::into_inner(tokenizer.inner).expect("no clone was made");
     inner.bos = id("bos");
-    inner.eos = ["eos", "eot", "eom"].into_iter().filter_map(id).collect();
+    inner.eos = ends;
     Ok(Tokenizer { inner: Rc::new(inner) })
 }
 
@@ -178,8 +184,8 @@ fn spm_decoder(strip: bool) -> Result<DecoderWrapper> {
     part(json!({"type": "Sequence", "decoders": decoders}))
 }
 
-fn spm(meta: &Metadata) -> Result<Tokenizer> {
-    let table = Table::read(meta)?;
+fn spm(meta: &mut Metadata) -> Result<Tokenizer> {
+    let mut table = Table::read(meta)?;
     let scores = match meta.floats("tokenizer.ggml.scores") {
         Some(scores) if scores.len() != table.tokens.len() => {
             return Err(length("scores", scores.len(), table.tokens.len()));
@@ -195,7 +201,12 @@ fn spm(meta: &Metadata) -> Result<Tokenizer> {
     let unknown = table.id("unknown").or(table.checked(0));
     // Some converters mark no token as a byte.
     let typed = table.types.contains(&BYTE);
-    let model = Spm::new(table.tokens.clone(), scores, |id| !typed || table.types[id] == BYTE, unknown);
+    // Phi-3's special tokens swallow the white space after them; the file has no key for that.
+    let name = meta.str("general.name").unwrap_or_default().to_lowercase();
+    let phi3 = ["phi-3", "phi3"].iter().any(|n| name.contains(n));
+    let rstrip = |t: &str| phi3 && (t == "</s>" || t.starts_with("<|") && t != "<|endoftext|>");
+    let added = table.added(rstrip);
+    let model = Spm::new(table.take_tokens().collect(), scores, |id| !typed || table.types[id] == BYTE, unknown);
     let mut normalizers = vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})];
     if prefix {
         normalizers.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
@@ -203,11 +214,7 @@ fn spm(meta: &Metadata) -> Result<Tokenizer> {
     let mut pipeline = SpmPipeline::new(model);
     pipeline.with_normalizer(Some(part::<NormalizerWrapper>(json!({"type": "Sequence", "normalizers": normalizers}))?));
     pipeline.with_decoder(Some(spm_decoder(prefix)?));
-    // Phi-3's special tokens swallow the white space after them; the file has no key for that.
-    let name = meta.str("general.name").unwrap_or_default().to_lowercase();
-    let phi3 = ["phi-3", "phi3"].iter().any(|n| name.contains(n));
-    let rstrip = |t: &str| phi3 && (t == "</s>" || t.starts_with("<|") && t != "<|endoftext|>");
-    pipeline.add_tokens(&table.added(rstrip));
+    pipeline.add_tokens(&added);
     let bos = table.id("bos").or(table.checked(1));
     let eos = table.id("eos").or(table.checked(2));
     let add = |key: &str, default: bool| meta.bool(key).unwrap_or(default);
@@ -217,29 +224,31 @@ fn spm(meta: &Metadata) -> Result<Tokenizer> {
 }
 
 /// Vocabulary and merges; merges that the vocabulary cannot carry out are left out, as llama.cpp never applies them.
-fn bpe(meta: &Metadata, table: &Table) -> Result<(Vocab, Merges)> {
-    let merges = meta.strings("tokenizer.ggml.merges").ok_or_else(|| {
+fn bpe(meta: &mut Metadata, table: &mut Table) -> Result<(Vocab, Merges)> {
+    let merges = take(meta, "tokenizer.ggml.merges").ok_or_else(|| {
         Error::BadFile("the GGUF file has a BPE vocabulary without tokenizer.ggml.merges: expected an array of \"left right\"; convert the model again".into())
     })?;
-    let vocab: Vocab = table.tokens.iter().enumerate().map(|(id, t)| (t.clone(), id as u32)).collect();
-    let split = |merge: &String| {
+    limits::check(table.n_tokens, merges.len(), merges.iter().map(String::len).sum())?;
+    let vocab: Vocab = table.take_tokens().enumerate().map(|(id, token)| (token, id as u32)).collect();
+    let split = |merge: String| {
         let at = merge.char_indices().skip(1).find(|(_, c)| *c == ' ')?.0;
         let (left, right) = (&merge[..at], &merge[at + 1..]);
         let known = [left, right, &format!("{left}{right}")].iter().all(|t| vocab.contains_key(*t));
         known.then(|| (left.to_string(), right.to_string()))
     };
-    let merges = merges.iter().filter_map(split).collect();
+    let merges = merges.into_iter().filter_map(split).collect();
     Ok((vocab, merges))
 }
 
-fn byte_level_bpe(meta: &Metadata) -> Result<Tokenizer> {
-    let table = Table::read(meta)?;
-    let name = meta.str("tokenizer.ggml.pre").unwrap_or("default");
-    let Pre { patterns, ignore_merges, add_bos } = pretokenizer::find(name).unwrap_or_else(|| {
+fn byte_level_bpe(meta: &mut Metadata) -> Result<Tokenizer> {
+    let mut table = Table::read(meta)?;
+    let name = meta.str("tokenizer.ggml.pre").unwrap_or("default").to_string();
+    let Pre { patterns, ignore_merges, add_bos } = pretokenizer::find(&name).unwrap_or_else(|| {
         tracing::warn!("tokenizer.ggml.pre \"{name}\" is not known; texts are cut as for gpt-2, which may give other tokens than the model was trained with");
         pretokenizer::fallback()
     });
-    let (vocab, merges) = bpe(meta, &table)?;
+    let added = table.added(|_| false);
+    let (vocab, merges) = bpe(meta, &mut table)?;
     let model = BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(ignore_merges).build().map_err(bad)?;
     let mut steps: Vec<Value> = patterns
         .iter()
@@ -254,8 +263,8 @@ fn byte_level_bpe(meta: &Metadata) -> Result<Tokenizer> {
     }
     library.with_pre_tokenizer(Some(part::<PreTokenizerWrapper>(json!({"type": "Sequence", "pretokenizers": steps}))?));
     library.with_decoder(Some(part::<DecoderWrapper>(byte_level)?));
-    library.add_tokens(&table.added(|_| false));
-    let default = |i: u32| if matches!(name, "glm4" | "chatglm-bpe") { None } else { table.checked(i) };
+    library.add_tokens(&added);
+    let default = |i: u32| if matches!(name.as_str(), "glm4" | "chatglm-bpe") { None } else { table.checked(i) };
     let bos = table.id("bos").or(default(11));
     let eos = table.id("eos").or(default(11));
     let add = |key: &str, default: bool| meta.bool(key).unwrap_or(default);
@@ -265,9 +274,10 @@ fn byte_level_bpe(meta: &Metadata) -> Result<Tokenizer> {
 }
 
 /// BPE over characters with U+2581 for spaces, cut at newlines only, with byte pieces.
-fn gemma4(meta: &Metadata) -> Result<Tokenizer> {
-    let table = Table::read(meta)?;
-    let (vocab, merges) = bpe(meta, &table)?;
+fn gemma4(meta: &mut Metadata) -> Result<Tokenizer> {
+    let mut table = Table::read(meta)?;
+    let added = table.added(|_| false);
+    let (vocab, merges) = bpe(meta, &mut table)?;
     let model = BPE::builder().vocab_and_merges(vocab, merges).byte_fallback(true).build().map_err(bad)?;
     let mut library = tokenizers::Tokenizer::new(model);
     library.with_normalizer(Some(part::<NormalizerWrapper>(
@@ -277,14 +287,14 @@ fn gemma4(meta: &Metadata) -> Result<Tokenizer> {
         json!({"type": "Split", "pattern": {"Regex": "[^\\n]+|[\\n]+"}, "behavior": "Isolated", "invert": false}),
     )?));
     library.with_decoder(Some(spm_decoder(false)?));
-    library.add_tokens(&table.added(|_| false));
+    library.add_tokens(&added);
     let (bos, eos) = (table.id("bos"), table.id("eos"));
     // Files in the wild say add_bos_token = false although the model needs it.
     Ok(finish(&table, Pipeline::Library(Box::new(library)), (bos, eos), bos, None))
 }
 
 /// WordPiece; the file marks the beginnings of words (U+2581) instead of their continuations (`##`).
-fn word_piece(meta: &Metadata) -> Result<Tokenizer> {
+fn word_piece(meta: &mut Metadata) -> Result<Tokenizer> {
     let mut table = Table::read(meta)?;
     for (token, kind) in table.tokens.iter_mut().zip(&table.types) {
         let bracketed = token.starts_with('[') && token.ends_with(']');

@@ -2,10 +2,12 @@
 
 pub mod chat;
 mod gguf;
+mod limits;
 mod pretokenizer;
 mod spm;
 pub mod stream;
 pub mod tokenizer;
+mod tokenizer_json;
 
 pub use chat::{ChatTemplate, RenderOptions};
 pub use stream::Detokenizer;

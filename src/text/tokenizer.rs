@@ -55,10 +55,12 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// From the bytes of a `tokenizer.json`; `config` is tokenizer_config.json and `special_tokens_map` the file of
     /// that name: they say which tokens are BOS and EOS. Errors: `bad-file`.
-    pub fn from_json(bytes: &[u8], config: Option<&Value>, special_tokens_map: Option<&Value>) -> Result<Tokenizer> {
-        let mut library = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| {
-            Error::BadFile(format!("tokenizer.json is not one that the tokenizers library reads ({e}); download it again, or convert the model with a current version of transformers"))
-        })?;
+    pub fn from_json(
+        bytes: impl AsRef<[u8]>,
+        config: Option<&Value>,
+        special_tokens_map: Option<&Value>,
+    ) -> Result<Tokenizer> {
+        let (mut library, vocab_size) = super::tokenizer_json::read(bytes)?;
         // A file may carry the settings of some training run; a prompt is never cut or padded here.
         library
             .with_padding(None)
@@ -72,14 +74,13 @@ impl Tokenizer {
         };
         let (bos, eos) = (special("bos_token"), special("eos_token"));
         let specials = specials_of_config(config, bos, eos);
-        let vocab_size = library.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1);
         let pipeline = Pipeline::Library(Box::new(library));
         Ok(Tokenizer { inner: Rc::new(Inner { pipeline, specials, vocab_size, bos, eos: eos.into_iter().collect() }) })
     }
 
-    /// From the `tokenizer.*` keys of a GGUF file. Errors: `bad-file` when keys are missing or contradict each other,
+    /// From the `tokenizer.*` keys of a GGUF file, whose lists are taken over or freed. Errors: `bad-file` when keys are missing or contradict each other,
     /// `unsupported-format` for vocabularies other than llama (SentencePiece), gpt2, gemma4 (BPE) and bert (WordPiece).
-    pub fn from_gguf(meta: &Metadata) -> Result<Tokenizer> {
+    pub fn from_gguf(meta: Metadata) -> Result<Tokenizer> {
         super::gguf::build(meta)
     }
 

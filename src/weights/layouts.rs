@@ -6,7 +6,7 @@ use crate::formats::DType::{BF16, F16, F32, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, 
 use crate::formats::Stored::{self, Blocks};
 use half::{bf16, f16};
 
-/// Device layouts, in the order of [`ROWS`]: see there.
+/// Device layouts, in the order of the table below, which defines them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Layout {
     /// Plain f32.

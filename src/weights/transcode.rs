@@ -119,7 +119,7 @@ fn split_nibble_plane(bytes: &[u8], out: &mut [u32]) {
 
 /// The 1-bit plane of a unit of Q5_0 or Q5_1: bit i is column i. The product moves bit k of four to bit 8k.
 fn bit_plane(bits: u32) -> u32 {
-    (0..8).fold(0, |plane, t| plane | ((bits >> (4 * t) & 15) * 0x0020_4081 & 0x0101_0101) << t)
+    (0..8).fold(0, |plane, t| plane | (((bits >> (4 * t) & 15) * 0x0020_4081) & 0x0101_0101) << t)
 }
 
 /// Plain floats: little-endian words, in the file as on every target of this crate.

@@ -25,7 +25,7 @@ export async function runBrowsers(names) {
       try {
         const browser = await launch(name);
         try {
-          add(await runSuite(browser, name, site.url, fixtures.base));
+          add(await runSuite(browser, name, site.url, fixtures));
           add(await runTests(name, demoTests(browser, site.url, fixtures)));
         } finally {
           await browser.close();
@@ -49,8 +49,8 @@ export async function runBrowsers(names) {
 }
 
 /** The suite in a page; its lines are printed as they come. */
-async function runSuite(browser, name, site, base) {
-  const query = new URLSearchParams({ where: name, base, wgsl: browser.compiler, skipBig: process.env.LACEWING_SKIP_BIG ?? "" });
+async function runSuite(browser, name, site, { base, realUrl }) {
+  const query = new URLSearchParams({ where: name, base, wgsl: browser.compiler, skipBig: process.env.LACEWING_SKIP_BIG ?? "", real: name === "chromium" ? realUrl : "" });
   const page = await browser.open(`${site}browser/suite.html?${query}`);
   let printed = 0;
   for (let waited = 0; ; waited += 500) {

@@ -10,7 +10,8 @@ const where = query.get("where");
 window.lines = [];
 const print = (line) => window.lines.push(line);
 console.log = print;
-const context = { base: query.get("base"), skipBig: query.get("skipBig") || undefined, load, loadInWorker, LacewingError };
+const given = (name) => query.get(name) || undefined;
+const context = { base: query.get("base"), skipBig: given("skipBig"), real: given("real"), load, loadInWorker, LacewingError };
 const compileHere = async () => compileAll(await (await fetch("/wgsl.json")).json(), navigator.gpu, query.get("wgsl"), print);
 const tests = [["every shader variant compiles", compileHere], ...suite(context)];
 runTests(where, tests, print).then(

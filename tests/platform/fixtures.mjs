@@ -1,7 +1,7 @@
 // What the suites need on disk and on a server; used by the runners for Node, Deno and the browsers.
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { withString } from "./gguf.mjs";
 import { startFaultServer } from "./server.mjs";
@@ -10,6 +10,8 @@ export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const GOLDENS = join(ROOT, "tests/goldens/gguf-models");
 export const TINY = join(ROOT, "models/lacewing-tiny");
 export const TINY_GOLDEN = join(ROOT, "tests/goldens/lacewing-tiny.json");
+export const REAL_GOLDEN = join(ROOT, "tests/goldens/real/smollm2.json");
+export const REAL = join(ROOT, "test-models", JSON.parse(readFileSync(REAL_GOLDEN, "utf8")).model.file);
 export const SHARED = join(ROOT, "../shared/models");
 export const MODEL = join(GOLDENS, "llama-Q4_0.gguf");
 export const TRAINED = join(SHARED, "stories260K-F16.gguf");
@@ -23,12 +25,14 @@ export async function startFixtures() {
   writeFileSync(join(made, "garbage.gguf"), "This is no model.".repeat(100));
   writeFileSync(join(made, "padded.gguf"), withString(new Uint8Array(readFileSync(MODEL)), "test.padding", "x".repeat(20 << 20)));
   copyFileSync(TINY_GOLDEN, join(made, "lacewing-tiny.json"));
-  const directories = { goldens: GOLDENS, tiny: TINY, made, ...(existsSync(TRAINED) ? { shared: SHARED } : {}) };
+  copyFileSync(REAL_GOLDEN, join(made, "smollm2.json"));
+  const directories = { goldens: GOLDENS, tiny: TINY, real: dirname(REAL), made, ...(existsSync(TRAINED) ? { shared: SHARED } : {}) };
   const server = await startFaultServer(directories);
   return {
     folder,
     made,
     base: server.url,
+    realUrl: `${server.url}range/real/${basename(REAL)}`,
     async close() {
       await server.close();
       rmSync(folder, { recursive: true, force: true });

@@ -1,9 +1,10 @@
 // Packs the npm package, installs the tarball in an empty project and runs the suite there: `run.mjs node deno types`.
-import { spawn, spawnSync } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { MODEL, ROOT, startFixtures } from "./fixtures.mjs";
+import { promisify } from "node:util";
+import { MODEL, REAL, ROOT, startFixtures } from "./fixtures.mjs";
 
 const RESULT = "RESULT ";
 const TYPES = `import { load, LacewingError, type Model, type Progress } from "lacewing";
@@ -17,26 +18,36 @@ export async function use(): Promise<string> {
   for await (const piece of reply) piece.length;
   const { text, usage, finishReason } = await reply;
   const wrong = new LacewingError("offline", "x").code === finishReason as unknown;
+  const stats = await model.stats();
+  const numbers: number = stats.vocabSize + stats.heapBytes + stats.kvBytesPerToken;
+  // @ts-expect-error Counters are those of the engine, no others.
+  stats.noSuchCounter;
+  const none: number | undefined = undefined;
+  await load("x.gguf", { depth: none, kv: { storage: undefined }, headers: new Headers(), fetch, signal: undefined });
+  await reply.catch((e) => e instanceof LacewingError && (e.name satisfies "LacewingError" | "AbortError", e.cause, e.details["url"]));
   // @ts-expect-error A misspelt option is an error of types, too.
   await load("x.gguf", { contextLenght: 5 });
-  return text + usage.completionTokens + wrong + (await model.logits([1])).vocabSize;
+  return text + numbers + usage.completionTokens + wrong + (await model.logits([1])).vocabSize;
 }
 `;
 
-function check(command, args, options) {
-  const result = spawnSync(command, args, { encoding: "utf8", shell: process.platform === "win32", ...options });
-  if (result.status !== 0) throw new Error(`${command} ${args.join(" ")} failed:\n${result.stdout}${result.stderr}${result.error ?? ""}`);
-  return result.stdout;
+/** Does not block: the servers of other suites live in this process. */
+async function check(command, args, options) {
+  try {
+    await promisify(execFile)(command, args, { shell: process.platform === "win32", ...options });
+  } catch (error) {
+    throw new Error(`${command} ${args.join(" ")} failed:\n${error.stdout ?? ""}${error.stderr ?? ""}${error.message}`);
+  }
 }
 
 /** An empty project with the packed package in it. */
-function install(folder) {
+async function install(folder) {
   const project = join(folder, "project");
   mkdirSync(project);
-  check("npm", ["pack", "--silent", "--pack-destination", folder], { cwd: join(ROOT, "pkg") });
+  await check("npm", ["pack", "--silent", "--pack-destination", folder], { cwd: join(ROOT, "pkg") });
   const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz"));
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
-  check("npm", ["install", "--silent", "--offline", "--no-audit", "--no-fund", "--legacy-peer-deps", join(folder, tarball)], { cwd: project });
+  await check("npm", ["install", "--silent", "--offline", "--no-audit", "--no-fund", "--legacy-peer-deps", join(folder, tarball)], { cwd: project });
   // The optional peer, as the workspace has it.
   symlinkSync(join(ROOT, "node_modules/webgpu"), join(project, "node_modules/webgpu"), "junction");
   return project;
@@ -46,10 +57,12 @@ function program(runtime, base) {
   const suite = (name) => JSON.stringify(pathToFileURL(join(ROOT, "tests/platform", name)).href);
   return `import { load, LacewingError } from "lacewing";
 import { load as loadInWorker } from "lacewing/worker";
+// Not an entry of the package, but a pure function of it.
+import { pathOfUrl } from "./node_modules/lacewing/dist/fs.js";
 import { suite } from ${suite("suite.mjs")};
 import { runTests } from ${suite("harness.mjs")};
-const context = ${JSON.stringify({ base, modelPath: MODEL })};
-const counts = await runTests("${runtime}", suite({ ...context, load, loadInWorker, LacewingError }));
+const context = ${JSON.stringify({ base, modelPath: MODEL, real: runtime === "node" ? REAL : undefined })};
+const counts = await runTests("${runtime}", suite({ ...context, pathOfUrl, load, loadInWorker, LacewingError }));
 console.log("${RESULT}" + JSON.stringify(counts));
 `;
 }
@@ -102,13 +115,13 @@ export async function runPlatforms(runtimes) {
   const fixtures = await startFixtures();
   const sum = { passed: 0, failed: 0, skipped: 0 };
   try {
-    const project = install(fixtures.folder);
+    const project = await install(fixtures.folder);
     for (const runtime of runtimes) {
       let counts;
       if (runtime === "types") {
         writeFileSync(join(project, "types.ts"), TYPES);
         const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
-        const options = ["--noEmit", "--strict", "--target", "ES2022", "--module", "NodeNext", "--lib", "ES2022,ESNext.Disposable,DOM,DOM.AsyncIterable"];
+        const options = ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--target", "ES2022", "--module", "NodeNext", "--lib", "ES2022,ESNext.Disposable,DOM,DOM.AsyncIterable"];
         counts = await run(process.execPath, ["-e", `
           const { status, stdout } = require("node:child_process").spawnSync(process.execPath, ${JSON.stringify([tsc, ...options, "types.ts"])}, { encoding: "utf8" });
           console.log((status === 0 ? "ok       types: the declarations of the package" : "FAILED   types:\\n" + stdout));

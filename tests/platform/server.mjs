@@ -2,9 +2,11 @@
 //   range/   ranges, as a good host       norange/  always the whole file
 //   broken/  always the whole file, but the first answer breaks off halfway
 //   cut/     ranges, but every second answer breaks off halfway       dead/  every answer but the first breaks off
+//   gated/   ranges, for those who send the right token     cached/  ranges, and browsers may keep what they got
 //   slow/    trickles, until the client goes away    shrunk/  416 for everything but the beginning
 //   changed/ another ETag from the second answer on  error/   503 for everything but the beginning
-import { readFile } from "node:fs/promises";
+import { closeSync, openSync, readSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join, normalize } from "node:path";
 import { bigLlama } from "./gguf.mjs";
@@ -52,25 +54,36 @@ async function open(directories, path) {
   }
   const root = directories[name];
   const file = root && normalize(join(root, ...rest));
-  const bytes = file?.startsWith(normalize(root)) ? await readFile(file).catch(() => undefined) : undefined;
-  return (
-    bytes && {
-      size: bytes.length,
-      *chunks(start, stop) {
-        yield bytes.subarray(start, stop);
-      },
+  const info = file?.startsWith(normalize(root)) ? await stat(file).catch(() => undefined) : undefined;
+  return info?.isFile() ? { size: info.size, chunks: (start, stop) => readChunks(file, start, stop) } : undefined;
+}
+
+/** Large files are never in memory as a whole. */
+function* readChunks(file, start, stop) {
+  const handle = openSync(file);
+  try {
+    while (start < stop) {
+      const chunk = Buffer.alloc(Math.min(stop - start, 1 << 20));
+      const length = readSync(handle, chunk, 0, chunk.length, start);
+      if (length === 0) return;
+      yield chunk.subarray(0, length);
+      start += length;
     }
-  );
+  } finally {
+    closeSync(handle);
+  }
 }
 
 async function answer(request, response, directories, answers) {
   response.setHeader("Access-Control-Allow-Origin", "*");
-  response.setHeader("Access-Control-Allow-Headers", "*");
+  // Not "*": it does not stand for Authorization.
+  response.setHeader("Access-Control-Allow-Headers", request.headers["access-control-request-headers"] ?? "*");
   response.setHeader("Access-Control-Expose-Headers", "Content-Range, ETag, Content-Length");
   response.setHeader("Cross-Origin-Resource-Policy", "cross-origin");
-  response.setHeader("Cache-Control", "no-store");
   if (request.method === "OPTIONS") return void response.writeHead(204).end();
   const [, mode, ...rest] = decodeURIComponent(new URL(request.url, "http://host").pathname).split("/");
+  response.setHeader("Cache-Control", mode === "cached" ? "max-age=3600" : "no-store");
+  if (mode === "gated" && request.headers.authorization !== "Bearer secret") return void response.writeHead(401).end("401");
   const file = await open(directories, rest.join("/"));
   if (!file) return void response.writeHead(404).end("404");
   // Counted per address, which tests make their own with a query.

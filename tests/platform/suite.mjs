@@ -1,9 +1,13 @@
 // What the package promises, checked in whatever runtime this is. `context`:
 //   load, loadInWorker, LacewingError   of the package
 //   base                                URL of the fault server: "goldens/" and perhaps "shared/" are its directories
-//   modelPath                           path of a golden model, where the runtime has paths
+//   modelPath, pathOfUrl                path of a golden model and fs.ts's function, where the runtime has paths
+//   real                                path or URL of a trained model, where one is to be tested
 import { assert, equal, fails, Skip } from "./harness.mjs";
 import { downloadTests } from "./suite-download.mjs";
+import { optionTests } from "./suite-options.mjs";
+import { realTests } from "./suite-real.mjs";
+import { sessionTests } from "./suite-sessions.mjs";
 import { withString } from "./gguf.mjs";
 
 const MODEL = "goldens/llama-Q4_0.gguf";
@@ -25,6 +29,8 @@ export function suite(context) {
   let reference;
   /** The model still gives the same reply: what failed before left nothing behind. */
   const stillWorks = async () => equal(await ask("Once upon a time"), (reference ??= await ask("Once upon a time")), "reply after a failure");
+
+  const common = { options, fetchBytes, MODEL, GREEDY, reference: async () => (await stillWorks(), reference) };
 
   const tests = [
     ["a software adapter is refused unless it is allowed", async () => {
@@ -217,7 +223,8 @@ export function suite(context) {
       const running = m.session().prompt("Once upon a time", { ...GREEDY, maxTokens: 400 });
       for await (const _ of running) break;
       await fails("aborted", running, LacewingError);
-      assert((await m.stats()).heapBytes > 0, "no heapBytes");
+      const { heapBytes, vocabSize, kvTokens, arch } = await m.stats();
+      assert(heapBytes > 0 && vocabSize > 0 && kvTokens > 0 && arch === "llama", `stats: ${JSON.stringify({ heapBytes, vocabSize, kvTokens, arch })}`);
       equal((await m.session().prompt("Once upon a time", { ...GREEDY, maxTokens: 12 })).text, reference, "reply after errors");
       await m.dispose();
       await fails("disposed", m.session().prompt("x"), LacewingError);
@@ -227,7 +234,10 @@ export function suite(context) {
       setTimeout(() => stop.abort(), 200);
       await fails("aborted", slow, LacewingError);
     }],
-    ...downloadTests(context, { options, fetchBytes, MODEL, GREEDY, reference: async () => (await stillWorks(), reference) }),
+    ...downloadTests(context, common),
+    ...optionTests(context, common),
+    ...sessionTests(context, common),
+    ...realTests(context, { options, fetchBytes }),
     ["a disposed model says so and aborts what runs", async () => {
       const m = await load(bytes, options);
       const running = m.session().prompt("Once upon a time", { ...GREEDY, maxTokens: 300 });

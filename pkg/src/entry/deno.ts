@@ -1,5 +1,5 @@
 import { LacewingError } from "../errors.js";
-import { openPath } from "../fs.js";
+import { openPath, pathOfUrl } from "../fs.js";
 import { setPlatform } from "../platform.js";
 import { wasmUrl } from "../wasm.js";
 
@@ -12,6 +12,7 @@ setPlatform({
     return use();
   },
   openPath,
+  pathOfUrl,
 });
 
 export * from "../index.js";

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { LacewingError } from "../errors.js";
-import { openPath } from "../fs.js";
+import { openPath, pathOfUrl } from "../fs.js";
 import { setPlatform } from "../platform.js";
 import { wasmUrl } from "../wasm.js";
 
@@ -15,7 +15,7 @@ async function startDawn(): Promise<unknown> {
     webgpu = (await import(name)) as typeof webgpu;
   } catch (e) {
     dawn = undefined;
-    throw new LacewingError("unsupported-webgpu", `Node has no WebGPU of its own: run \`npm install webgpu\`. (${String((e as Error).message)})`);
+    throw new LacewingError("unsupported-webgpu", `Node has no WebGPU of its own: run \`npm install webgpu\`. (${String((e as Error).message)})`, {}, { cause: e });
   }
   // Classes and flags such as GPUBufferUsage, which the generated code looks up.
   for (const [key, value] of Object.entries(webgpu.globals)) {
@@ -60,6 +60,7 @@ setPlatform({
     }
   },
   openPath,
+  pathOfUrl,
 });
 
 export * from "../index.js";

@@ -1,7 +1,7 @@
 //! `lacewing bench`: medians of a few repeats, and the counts that no noise touches.
 
 use super::open::{ModelArgs, progress_line};
-use super::{heap, kernel_bench, synthetic};
+use super::{heap, kernel_bench, profile, synthetic};
 use lacewing::clock;
 use lacewing::execute::{BufferUse, Executor};
 use lacewing::kernels::{Bind, bandwidth};
@@ -29,6 +29,9 @@ pub struct Args {
     /// Repeats of which the median is taken; by default 5, on a software adapter 1.
     #[arg(long)]
     repeats: Option<u32>,
+    /// Also time each kernel of a decode step by timestamps of the GPU.
+    #[arg(long, conflicts_with = "kernel")]
+    profile: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -61,8 +64,8 @@ pub async fn run(args: Args) -> Result<()> {
             "--prompt and --repeats must be at least 1, --tokens at least {MIN_TOKENS}"
         )));
     }
-    let context = model.stats()["context_length"].as_u64().unwrap_or(0);
-    if u64::from(prompt) + u64::from(tokens) > context {
+    let context = model.stats().context_length;
+    if u64::from(prompt) + u64::from(tokens) > u64::from(context) {
         return Err(Error::ContextOverflow(format!(
             "--prompt {prompt} and --tokens {tokens} do not fit the context of {context}: give fewer, or a larger \
              --context-length"
@@ -71,15 +74,14 @@ pub async fn run(args: Args) -> Result<()> {
     let m = measure(&mut model, prompt, tokens, repeats).await?;
 
     let stats = model.stats();
-    let weight_bytes = stats["weight_bytes_per_token"].as_u64().unwrap_or(0);
-    let kv_bytes = stats["kv_bytes_per_token"].as_u64().unwrap_or(0);
+    let (weight_bytes, kv_bytes) = (stats.weight_bytes_per_token, stats.kv_bytes_per_token);
     // A decoded token reads every weight and the cache of half the reply on average.
     let live = u64::from(prompt) + u64::from(tokens) / 2;
     let achieved = (weight_bytes + kv_bytes * live) as f64 * m.decode / 1e9;
-    let report = serde_json::json!({
+    let mut report = serde_json::json!({
         "model": args.model.as_ref().or(args.synthetic.as_ref()),
-        "adapter": stats["adapter"],
-        "tier": stats["tier"],
+        "adapter": stats.adapter,
+        "tier": stats.tier,
         "prompt_tokens": prompt,
         "generated_tokens": tokens,
         "repeats": repeats,
@@ -99,18 +101,30 @@ pub async fn run(args: Args) -> Result<()> {
         "uploads_bytes_per_token": m.uploads,
         "objects_created_per_token": m.objects,
         "record_us_per_token": m.record_us,
-        "gpu_bytes": stats["gpu_bytes"],
+        "gpu_bytes": stats.gpu_bytes,
         "heap_peak_bytes": heap::peak_bytes(),
     });
+    // Into the CSV goes what every run has.
+    if args.record {
+        record(&report)?;
+    }
+    let mut kernels = None;
+    if args.profile {
+        let ids = prompt_ids(prompt, 0, vocab_size(&model));
+        kernels = Some(profile::decode_step(&mut model, &ids, repeats).await?);
+    }
     if args.json {
+        if let Some(kernels) = kernels {
+            report["profile"] = kernels.iter().map(profile::Kernel::json).collect();
+        }
         println!("{}", serde_json::to_string_pretty(&report).expect("JSON of plain values"));
     } else {
         for (key, value) in report.as_object().expect("an object") {
             println!("{key:28} {value}");
         }
-    }
-    if args.record {
-        record(&report)?;
+        if let Some(kernels) = kernels {
+            profile::print(&kernels);
+        }
     }
     Ok(())
 }
@@ -145,8 +159,17 @@ struct Measured {
     record_us: f64,
 }
 
+fn vocab_size(model: &Model) -> u64 {
+    u64::from(model.stats().vocab_size)
+}
+
+/// Ids that differ from the first on between repeats, so that nothing is cached.
+fn prompt_ids(prompt: u32, repeat: u32, vocab_size: u64) -> Vec<u32> {
+    (0..prompt).map(|i| ((u64::from(i) * 7919 + u64::from(repeat) * 104_729 + 1) % vocab_size) as u32).collect()
+}
+
 async fn measure(model: &mut Model, prompt: u32, tokens: u32, repeats: u32) -> Result<Measured> {
-    let vocab_size = model.stats()["vocab_size"].as_u64().unwrap_or(1);
+    let vocab_size = vocab_size(model);
     let options = GenerateOptions {
         max_tokens: Some(tokens),
         temperature: Some(0.0),
@@ -156,9 +179,8 @@ async fn measure(model: &mut Model, prompt: u32, tokens: u32, repeats: u32) -> R
     let (mut prefill, mut decode, mut first) = (Vec::new(), Vec::new(), Vec::new());
     let mut counts = None;
     for repeat in 0..=repeats {
-        // Every repeat has another prompt, so that nothing is cached; the first warms up and is not counted.
-        let id = |i| (u64::from(i) * 7919 + u64::from(repeat) * 104_729 + 1) % vocab_size;
-        let ids: Vec<u32> = (0..prompt).map(|i| id(i) as u32).collect();
+        // The first warms up and is not counted.
+        let ids = prompt_ids(prompt, repeat, vocab_size);
         let warm = GenerateOptions { max_tokens: Some(2), ..options.clone() };
         model.begin(&ids, if repeat == 0 { &warm } else { &options }).await?;
         // In steady decode: after the first piece, before the last submit.

@@ -98,7 +98,7 @@ pub async fn run(args: Args) -> Result<()> {
             "completion_tokens": usage.completion_tokens,
             "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         });
-        let mut stats = model.stats();
+        let mut stats = serde_json::to_value(model.stats()).expect("JSON of plain values");
         stats["time_to_first_token_ms"] = (usage.time_to_first_token_s * 1e3).into();
         stats["prefill_tokens_per_s"] = usage.prefill_tokens_per_s.into();
         stats["decode_tokens_per_s"] = usage.decode_tokens_per_s.into();

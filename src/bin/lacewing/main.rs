@@ -7,6 +7,7 @@ mod heap;
 mod kernel_bench;
 mod logits;
 mod open;
+mod profile;
 mod synthetic;
 
 use clap::{Parser, Subcommand};

@@ -72,13 +72,9 @@ impl ModelArgs {
             let kv: Kv = serde_json::from_str(json).map_err(|e| {
                 Error::BadRequest(format!("--kv is {json:?}: {e}; write for example {{\"storage\": \"f32\"}}"))
             })?;
-            options.kv_type = match kv.storage.as_deref() {
-                None | Some("f16") => KvType::F16,
-                Some("f32") => KvType::F32,
-                Some(other) => {
-                    return Err(Error::BadRequest(format!("kv storage is {other:?}; it must be f16 or f32")));
-                }
-            };
+            if let Some(name) = kv.storage {
+                options.kv_type = KvType::parse(&name)?;
+            }
         }
         Ok(options)
     }

@@ -24,6 +24,8 @@ pub(super) fn table(caps: &Caps) -> Vec<Case> {
         (4, 1, 160, 64, None, 2, F16),        // three key lanes
         (8, 1, 256, 129, None, 3, F32),
         (2, 2, 256, 1, Some(1), 3, F16),
+        (6, 3, 16, 400, None, 8, F16), // rows gone: a head with fewer keys than splits
+        (4, 4, 16, 300, Some(130), 8, F32),
         (1, 1, 8, 12800, None, 200, F16), // shares of 65 leave the last splits without keys
     ];
     shapes

@@ -16,6 +16,7 @@ pub(super) fn table(caps: &Caps) -> Vec<Case> {
         (9, 3, 64, 65, None, 5, 16, F32),
         (4, 2, 16, 63, Some(20), 40, 64, F16), // tiles in which some rows see nothing
         (6, 1, 16, 300, Some(1), 17, 32, F16),
+        (6, 3, 16, 130, Some(50), 20, 32, F16), // rows gone, other numbers by head
         (4, 1, 80, 64, None, 9, 16, F16),
         (16, 1, 128, 31, None, 6, 16, F16),      // two blocks of 8 heads
         (2, 2, 128, 40, Some(1000), 4, 16, F32), // tiles of 16 keys

@@ -104,9 +104,14 @@ impl Fixture {
         let state = StepState { position, n_tokens, row, ..StepState::default() };
         self.words(bytemuck::cast_slice(&[state]).to_vec())
     }
-    /// Rows that each KV head lost before `row`: none of the first, other numbers of the others.
+    /// Rows that each KV head lost before `row`: the first none, the second some, the third nearly all, and so on.
     pub fn gone(&mut self, row: u32, n_kv_heads: u32) -> Bind {
-        let mut gone: Vec<u32> = (0..n_kv_heads).map(|head| head * 37 % (row + 1)).collect();
+        let lost = |head: u32| match head % 3 {
+            0 => head % (row + 1),
+            1 => head * 37 % (row + 1),
+            _ => row.saturating_sub(head),
+        };
+        let mut gone: Vec<u32> = (0..n_kv_heads).map(lost).collect();
         gone.resize(gone.len().next_multiple_of(4), u32::MAX);
         self.words(gone)
     }

@@ -193,12 +193,17 @@ impl Merge {
         let matrix = f.matrix(self.layout, rows, cols, rows, 1);
         let partials = f.f32s(&rng.spiky((n_splits * cols) as usize + 32));
         // Maxima about +-60 (one split dominates, others all but vanish), sums above 0.
-        let stats: Vec<f32> = rng
+        let mut stats: Vec<f32> = rng
             .spiky((n_splits * n_heads * 2) as usize)
             .iter()
             .enumerate()
             .map(|(i, v)| if i % 2 == 0 { v * 1.5 } else { 1.0 + v.abs() })
             .collect();
+        if n_splits > 1 {
+            // The first head has no key in the second split.
+            let at = 2 * n_heads as usize;
+            stats[at..at + 2].copy_from_slice(&[-3.0e38, 0.0]);
+        }
         let stats = f.f32s(&stats);
         let state = f.state(row, 1);
         let bias = f.f32s(&rng.spiky(rows as usize));

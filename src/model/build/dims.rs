@@ -146,10 +146,11 @@ impl Shapes<'_> {
         ] {
             let names: Vec<String> = roles.iter().filter_map(|r| bias(*r)).collect();
             if promised == Some(true) && !names.iter().any(|n| self.index.get(n).is_some()) {
+                let name = names.first().map(String::as_str).unwrap_or_default();
                 return Err(Error::MissingTensor(format!(
-                    "config.json says {key}, but the model has no tensor {}: the file is incomplete",
-                    names.first().map(String::as_str).unwrap_or_default()
-                )));
+                    "config.json says {key}, but the model has no tensor {name}: the file is incomplete"
+                ))
+                .with("tensor", name));
             }
         }
         Ok(())

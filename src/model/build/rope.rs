@@ -48,9 +48,11 @@ impl<'a> Ropes<'a> {
         let shared = self.info.ropes.iter().find(|r| r.layer_type.is_none()).cloned().unwrap_or(default.clone());
         match self.arch.window_rope_theta {
             // Files name the base, and a scaling, of the full layers only.
-            Some(theta) if layer_type == WINDOW_LAYER => {
-                RopeInfo { theta: Some(self.info.window_rope_theta.unwrap_or(theta)), partial: shared.partial, ..default }
-            }
+            Some(theta) if layer_type == WINDOW_LAYER => RopeInfo {
+                theta: Some(self.info.window_rope_theta.unwrap_or(theta)),
+                partial: shared.partial,
+                ..default
+            },
             _ => shared,
         }
     }

@@ -72,14 +72,7 @@ impl Pass<'_> {
     }
 
     /// Projections into one activation row each, then norm, rope and the write to the cache.
-    fn unfused_qkv(
-        &mut self,
-        i: usize,
-        spec: &Attention,
-        w: &AttentionWeights,
-        input: matvec::Input,
-        cache: Cache,
-    ) {
+    fn unfused_qkv(&mut self, i: usize, spec: &Attention, w: &AttentionWeights, input: matvec::Input, cache: Cache) {
         let Planner { spec: model, buffers: b, ropes, state, caps, .. } = self.planner;
         let stride = b.widths.qkv;
         let mut column = 0;

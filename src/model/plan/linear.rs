@@ -20,9 +20,7 @@ impl Pass<'_> {
         let stride = b.widths.model;
         match norm {
             None => matvec::Input::Plain { x: b.x, stride },
-            Some(weight) if self.is_decode() => {
-                matvec::Input::Norm { x: b.x, stride, weight, eps: spec.rms_norm_eps }
-            }
+            Some(weight) if self.is_decode() => matvec::Input::Norm { x: b.x, stride, weight, eps: spec.rms_norm_eps },
             Some(weight) => {
                 self.norm(label, b.x, weight, b.normed, false);
                 matvec::Input::Plain { x: b.normed, stride }

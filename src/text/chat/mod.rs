@@ -5,6 +5,7 @@ mod date;
 mod guard;
 mod python;
 
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::formats::gguf::Metadata;
 use minijinja::value::Value;
@@ -20,6 +21,8 @@ const BUDGET: usize = 4 << 20;
 const BUDGET_PER_BYTE: usize = 64;
 /// Bytes that text between tags may come to when it is repeated.
 const MOST_TEXT: u64 = 256 << 20;
+/// Longest template; real ones have at most 30 kB.
+const MOST_SOURCE: usize = 1 << 20;
 /// Frames; a call of a macro takes about ten. Low enough for the stack of a browser.
 const MOST_FRAMES: usize = 200;
 
@@ -36,8 +39,8 @@ pub struct ChatTemplate {
 pub struct RenderOptions {
     /// Whether the prompt ends where the assistant's reply begins.
     pub add_generation_prompt: bool,
-    /// Seconds since 1970-01-01 00:00 on the user's clock (local time), for `strftime_now`. None: the system's clock
-    /// in UTC; in wasm, which has none, `strftime_now` is then undefined and templates use a date of their own.
+    /// Seconds since 1970-01-01 00:00 on the user's clock (local time), for `strftime_now`. None: now, by
+    /// [`clock::local_seconds`], natively as in JavaScript.
     pub now: Option<i64>,
     /// More variables, such as `enable_thinking` or `documents`.
     pub extra: serde_json::Map<String, Json>,
@@ -56,6 +59,7 @@ impl std::error::Error for Refusal {}
 impl ChatTemplate {
     /// Compiles a template. `bos` and `eos` are the texts of these tokens. Errors: `grammar-error`.
     pub fn new(source: &str, bos: Option<&str>, eos: Option<&str>) -> Result<ChatTemplate> {
+        check_length(source)?;
         let guarded = guard::rewrite(source)?;
         let mut env = Environment::new();
         env.set_trim_blocks(true);
@@ -115,18 +119,26 @@ impl ChatTemplate {
         for (name, text) in [("bos_token", &self.bos), ("eos_token", &self.eos)] {
             context.extend(text.as_ref().map(|text| (name.into(), Value::from(text.as_str()))));
         }
-        if let Some(now) = options.now.or_else(system_time) {
-            let strftime = move |state: &State, format: &str| {
-                budget::spend(state, format.len() * 16)?;
-                date::strftime(now, format)
-            };
-            context.push(("strftime_now".into(), Value::from_function(strftime)));
-        }
+        let now = options.now;
+        let strftime = move |state: &State, format: &str| {
+            budget::spend(state, format.len() * 16)?;
+            date::strftime(now.unwrap_or_else(clock::local_seconds), format)
+        };
+        context.push(("strftime_now".into(), Value::from_function(strftime)));
         let extra = options.extra.iter().filter(|(name, _)| *name != budget::KEY);
         context.extend(extra.map(|(name, value)| (name.as_str().into(), Value::from_serialize(value))));
         let template = env.get_template("chat").map_err(explain)?;
         template.render(context.into_iter().collect::<Value>()).map_err(explain)
     }
+}
+
+/// `grammar-error` for a template that is longer than any.
+pub fn check_length(source: &str) -> Result<()> {
+    if source.len() > MOST_SOURCE {
+        let bytes = source.len();
+        return Err(Error::GrammarError(format!("the chat template has {bytes} bytes; at most 1 MiB is allowed")));
+    }
+    Ok(())
 }
 
 /// Counts values and bytes of texts; refuses nesting that would overflow the stack.
@@ -148,17 +160,6 @@ fn measure(input: &Json, depth: usize, values: &mut u64, bytes: &mut usize) -> R
         _ => {}
     }
     Ok(())
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn system_time() -> Option<i64> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
-    i64::try_from(now.as_secs()).ok()
-}
-
-#[cfg(target_arch = "wasm32")]
-fn system_time() -> Option<i64> {
-    None
 }
 
 /// minijinja's error as one of ours.
@@ -183,40 +184,32 @@ fn explain(error: minijinja::Error) -> Error {
     }
 }
 
-/// The chat template of a model: `chat_template.jinja` before tokenizer_config.json's `chat_template` (a text, or a
-/// list of `{name, template}`) before GGUF's `tokenizer.chat_template`. Of several the one named `default`.
-pub fn find(
-    chat_template_jinja: Option<&str>,
-    tokenizer_config: Option<&Json>,
-    gguf: Option<&Metadata>,
-) -> Option<String> {
-    find_for(chat_template_jinja, tokenizer_config, gguf, "default")
-}
-
-/// Like [`find`], for conversations with tools: of several the one named `tool_use`, else `default`.
-pub fn find_with_tools(
-    chat_template_jinja: Option<&str>,
-    tokenizer_config: Option<&Json>,
-    gguf: Option<&Metadata>,
-) -> Option<String> {
-    find_for(chat_template_jinja, tokenizer_config, gguf, "tool_use")
-        .or_else(|| find(chat_template_jinja, tokenizer_config, gguf))
-}
-
-fn find_for(jinja: Option<&str>, config: Option<&Json>, gguf: Option<&Metadata>, name: &str) -> Option<String> {
-    if let Some(jinja) = jinja {
-        return Some(jinja.to_string());
+/// The chat template of a model for conversations with or without tools: `chat_template.jinja` before
+/// tokenizer_config.json's `chat_template` (a text, or a list of `{name, template}`) before GGUF's
+/// `tokenizer.chat_template`. Of several, as in transformers, the one named `tool_use` where there are tools, else
+/// `default`.
+pub fn find<'a>(
+    jinja: Option<&'a str>,
+    config: Option<&'a Json>,
+    gguf: Option<&'a Metadata>,
+    tools: bool,
+) -> Option<&'a str> {
+    if jinja.is_some() {
+        return jinja;
     }
+    let names = if tools { &["tool_use", "default"][..] } else { &["default"] };
     let from_config = config.and_then(|config| match &config["chat_template"] {
-        Json::String(template) => Some(template.clone()),
+        Json::String(template) => Some(template.as_str()),
         Json::Array(list) => {
-            list.iter().find(|t| t["name"] == name).and_then(|t| t["template"].as_str()).map(str::to_string)
+            let named = |name: &&str| list.iter().find(|t| t["name"] == *name)?["template"].as_str();
+            names.iter().find_map(named)
         }
         _ => None,
     });
-    from_config.or_else(|| {
+    let from_gguf = || {
         let gguf = gguf?;
-        let named = gguf.str(&format!("tokenizer.chat_template.{name}"));
-        named.or_else(|| gguf.str("tokenizer.chat_template")).map(str::to_string)
-    })
+        let named = names.iter().find_map(|name| gguf.str(&format!("tokenizer.chat_template.{name}")));
+        named.or_else(|| gguf.str("tokenizer.chat_template"))
+    };
+    from_config.or_else(from_gguf)
 }
