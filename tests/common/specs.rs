@@ -210,6 +210,11 @@ fn odd(dtype: DType) -> Vec<Model> {
         ("odd half, many rows", rotated(0.25, toy(256, 512, 48, 8, 24, 500))),
         ("odd half, biases", rotated(0.25, Toy { biases: QKV, ..toy(256, 512, 32, 4, 24, 500) })),
         ("no rope", rotated(0.01, small.clone())),
+        // Norms of heads of fours and eights, with biases; beside rotations of an odd half they are not fused.
+        ("qk_norm", Toy { arch: "qwen3", ..small.clone() }),
+        ("qk_norm, fours, biases", Toy { arch: "qwen3", biases: ALL, ..toy(256, 256, 8, 4, 12, 500) }),
+        ("qk_norm, odd half", Toy { arch: "qwen3", ..rotated(0.25, toy(256, 512, 32, 4, 24, 500)) }),
+        ("four norms, biases", Toy { arch: "gemma3_text", biases: ALL, ..toy(256, 256, 4, 2, 80, 500) }),
         // Blocks of query heads: two of eight, and two of which the second is not full.
         ("group of 16", toy(512, 512, 16, 1, 128, 500)),
         ("group of 9", toy(256, 512, 9, 1, 128, 500)),

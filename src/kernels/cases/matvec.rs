@@ -50,7 +50,18 @@ pub(super) fn table(caps: &Caps) -> Vec<Case> {
         (Layout::F16, 50, 5, 12, 2000, None, 11),
         (Layout::F32, 30, 128, 8, 2000, None, 16),
     ] {
-        let merge = Merge { layout, rows, n_heads, head_dim, n_splits, row, window, bias: false, tuning: None };
+        let merge = Merge {
+            layout,
+            rows,
+            n_heads,
+            head_dim,
+            n_splits,
+            row,
+            window,
+            bias: false,
+            accumulate: true,
+            tuning: None,
+        };
         cases.push(merge.case(caps));
     }
     cases
@@ -68,7 +79,9 @@ pub(super) fn for_variant(variant: &Variant) -> Case {
         let n_splits = variant.get("MAX_SPLITS");
         // All splits but one are live.
         let (row, window, tuning) = (64 * (n_splits.max(2) - 1) - 7, None, Some(tuning));
-        return Merge { layout, rows, n_heads, head_dim, n_splits, row, window, bias, tuning }.case(&caps);
+        let accumulate = variant.has("ACCUMULATE");
+        let merge = Merge { layout, rows, n_heads, head_dim, n_splits, row, window, bias, accumulate, tuning };
+        return merge.case(&caps);
     }
     let shape = Shape {
         layout,
@@ -181,6 +194,7 @@ struct Merge {
     row: u32,
     window: Option<u32>,
     bias: bool,
+    accumulate: bool,
     tuning: Option<Tuning>,
 }
 
@@ -207,14 +221,17 @@ impl Merge {
         let stats = f.f32s(&stats);
         let state = f.state(row, 1);
         let bias = f.f32s(&rng.spiky(rows as usize));
-        let out = f.f32s_with_margin(&rng.spiky(rows as usize));
+        let out = match self.accumulate {
+            true => f.f32s_with_margin(&rng.spiky(rows as usize)),
+            false => f.output(rows as usize),
+        };
         let args = Args {
             matrix: &matrix,
             part: &matrix.parts[0],
             input: Input::Merge { partials, stats, n_splits, n_heads, head_dim, window },
             state,
             bias: self.bias.then_some(bias),
-            accumulate: true,
+            accumulate: self.accumulate,
             out,
             out_stride: rows,
             out_column: 0,
