@@ -8,12 +8,13 @@ use lacewing::execute::cpu::CpuExecutor;
 use lacewing::execute::{BufferUse, Counters, Executor, PlanId};
 use lacewing::formats::source::LocalFuture;
 use lacewing::gpu::{Gpu, GpuOptions};
-use lacewing::kernels::{Access, Bind, BufferId, Caps, Case, Kernel, Step, rms_norm::RmsNorm};
+use lacewing::kernels::cases::{Case, table};
+use lacewing::kernels::{Access, Bind, BufferId, Caps, Kernel, Step, rms_norm::RmsNorm};
 use pollster::block_on;
 use std::collections::VecDeque;
 
 fn case(caps: &Caps) -> Case {
-    RmsNorm.cases(caps).swap_remove(0)
+    table("rms_norm", caps).swap_remove(0)
 }
 
 /// Puts the buffers of a case on an executor, and points its step at them.
@@ -240,7 +241,7 @@ fn profile_names_every_step() {
 fn bisect_finds_the_step_at_fault() {
     let mut gpu = common::gpu(None);
     let mut cpu = CpuExecutor::new(gpu.caps());
-    let cases: Vec<Case> = RmsNorm.cases(&gpu.caps()).into_iter().take(3).collect();
+    let cases: Vec<Case> = table("rms_norm", &gpu.caps()).into_iter().take(3).collect();
     let steps: Vec<Step> = cases.iter().map(|c| load(&mut cpu, c)).collect();
     let on_gpu: Vec<Step> = cases.iter().map(|c| load(&mut gpu, c)).collect();
     assert!(steps.iter().zip(&on_gpu).all(|(a, b)| a.bindings == b.bindings), "same ids on both");

@@ -1,4 +1,5 @@
-//! Every kernel against its reference, on a GPU (lavapipe will do): all cases of all tiers. One report at the end.
+//! Every kernel against its reference, on a GPU (lavapipe will do): a case of every variant that a plan asks for and
+//! the tables of all kernels. A text that several tiers share runs once. One report at the end.
 //!
 //! `LACEWING_KERNEL=matvec cargo test --test kernels` runs one kernel; needs an adapter with f16 and subgroups.
 
@@ -7,7 +8,9 @@ mod common;
 use lacewing::execute::compare::{compare, kind_of};
 use lacewing::execute::{BufferUse, Executor};
 use lacewing::gpu::Gpu;
-use lacewing::kernels::{Access, Bind, BufferId, Case, OutputKind, Slot, Step, Tier};
+use lacewing::kernels::cases::{self, Case};
+use lacewing::kernels::{Access, Bind, BufferId, OutputKind, Slot, Step};
+use std::collections::HashSet;
 
 /// Words put before and after the contents of every buffer: 256 bytes, so that offsets of bindings stay legal.
 const GUARD: usize = 64;
@@ -80,7 +83,7 @@ fn check(gpu: &mut Gpu, case: &Case) -> Result<(), String> {
         if *access != Access::ReadWrite {
             continue;
         }
-        let kind = kind_of(case.output, written);
+        let kind = kind_of(case.step.kernel.outputs(&case.step.variant), written);
         written += 1;
         let id = bind.buffer.0 as usize;
         let range = bind.offset as usize / 4..(bind.offset + bind.bytes) as usize / 4;
@@ -130,25 +133,36 @@ fn check(gpu: &mut Gpu, case: &Case) -> Result<(), String> {
 }
 
 #[test]
-fn every_case_of_every_tier_agrees_with_its_reference() {
+fn every_case_agrees_with_its_reference() {
+    let asked = common::plans::asked();
+    let stems: Vec<&str> = common::kernels().iter().map(|k| k.stem()).collect();
     let mut failures = Vec::new();
-    let mut counts = Vec::new();
-    for tier in Tier::EACH {
+    let mut seen = HashSet::new();
+    for tier in common::plans::BEST_FIRST {
         let mut gpu = common::gpu(Some(tier));
         println!("{}: {}", tier.name(), gpu.adapter());
-        for kernel in common::kernels() {
-            let cases = kernel.cases(&gpu.caps());
-            counts.push(cases.len());
-            for case in &cases {
-                if let Err(why) = check(&mut gpu, case) {
-                    let name = case.step.variant.name();
+        for stem in &stems {
+            let before = (seen.len(), std::time::Instant::now());
+            let variants = asked.iter().filter(|a| a.tier == tier && a.variant.stem == *stem).map(|a| &a.variant);
+            let mut run = |case: Case| {
+                let name = case.step.variant.name();
+                if !seen.insert((name.clone(), case.step.label.clone())) {
+                    return;
+                }
+                if let Err(why) = check(&mut gpu, &case) {
                     failures.push(format!("{} {name} ({}): {why}", tier.name(), case.step.label));
                 }
-            }
+            };
+            variants.for_each(|variant| run(cases::case_for(variant)));
+            cases::table(stem, &common::caps_of(tier)).into_iter().for_each(&mut run);
+            println!("  {stem}: {} cases in {:.1?}", seen.len() - before.0, before.1.elapsed());
         }
     }
-    println!("{} cases", counts.iter().sum::<usize>());
-    assert!(counts.iter().all(|n| *n > 0), "a kernel has no cases");
+    println!("{} cases", seen.len());
+    for stem in stems {
+        let cases = seen.iter().filter(|(name, _)| name.split('.').next() == Some(stem)).count();
+        assert!(cases > 0, "{stem} has no cases");
+    }
     // The report stays readable when one mistake fails hundreds of cases.
     let shown: Vec<&str> = failures.iter().take(20).map(String::as_str).collect();
     assert!(failures.is_empty(), "{} failures, the first {}:\n\n{}", failures.len(), shown.len(), shown.join("\n\n"));

@@ -3,9 +3,10 @@
 
 mod common;
 
+use common::plans::{Asked, BEST_FIRST, asked};
 use lacewing::gpu::wgsl::{Host, SHADERS, expand};
 use lacewing::kernels::params::{Field, Scalar, fields};
-use lacewing::kernels::{Access, Kernel, StepState, Tier, Variant, sample_reduce};
+use lacewing::kernels::{ALL, Access, Kernel, StepState, Tier, Variant, cases, sample_reduce};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
 use std::collections::HashSet;
@@ -149,56 +150,106 @@ fn check_interface(kernel: &dyn Kernel, variant: &Variant, module: &naga::Module
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
 
-#[test]
-fn every_variant_is_valid() {
-    let mut failures = Vec::new();
-    let mut seen = HashSet::new();
-    for kernel in common::kernels() {
-        let before = seen.len();
-        for tier in Tier::EACH {
-            for case in kernel.cases(&common::caps_of(tier)) {
-                let step = &case.step;
-                if step.variant.stem != kernel.stem() {
-                    failures.push(format!("{}: a case has stem {}", kernel.stem(), step.variant.stem));
-                }
-                if step.params.len() != kernel.params_bytes() {
-                    failures.push(format!(
-                        "{}: a step has {} bytes of params, params_bytes() is {}",
-                        step.variant.name(),
-                        step.params.len(),
-                        kernel.params_bytes()
-                    ));
-                }
-                if !seen.insert(step.variant.clone()) {
-                    continue;
-                }
-                if let Err(why) = check(kernel, &step.variant) {
-                    failures.push(format!("{}: {why}", step.variant.name()));
+/// Stems that no plan uses, and why they are there.
+const UNPLANNED: &[(&str, &str)] = &[("bandwidth", "`bench` times a plain read with it")];
+
+/// Flags in a table of cases that no plan asks for together, and why they stay: `stem.FLAG.FLAG`, sorted.
+const UNASKED: &[(&str, &str)] = &[];
+
+/// Every variant to check: those that plans ask for, and those of kernels that only tools use.
+fn variants() -> Vec<Asked> {
+    let mut all = asked();
+    for (stem, why) in UNPLANNED {
+        assert!(all.iter().all(|a| a.variant.stem != *stem), "{stem} is in a plan, take it off the list ({why})");
+        for tier in BEST_FIRST {
+            for case in cases::table(stem, &common::caps_of(tier)) {
+                if all.iter().all(|a| a.variant != case.step.variant) {
+                    all.push(Asked { variant: case.step.variant, tier, by: why.to_string() });
                 }
             }
         }
-        if seen.len() == before {
-            failures.push(format!("{}: no cases", kernel.stem()));
+    }
+    all
+}
+
+#[test]
+fn every_variant_is_valid() {
+    let mut failures = Vec::new();
+    let variants = variants();
+    for Asked { variant, by, .. } in &variants {
+        let kernel = ALL.iter().find(|k| k.stem() == variant.stem).expect("a stem of the registry");
+        if let Err(why) = check(*kernel, variant) {
+            failures.push(format!("{} ({by}): {why}", variant.name()));
         }
     }
-    println!("{} variants", seen.len());
-    let mut names: Vec<String> = seen.iter().map(Variant::name).collect();
+    for stem in common::stems() {
+        println!("{:5} variants of {stem}", variants.iter().filter(|a| a.variant.stem == stem).count());
+        if variants.iter().all(|a| a.variant.stem != stem) {
+            failures.push(format!("{stem}: no plan asks for it, and it is not in UNPLANNED"));
+        }
+    }
+    println!("{} variants", variants.len());
+    let mut names: Vec<String> = variants.iter().map(|a| a.variant.name()).collect();
     names.sort();
     names.dedup();
-    if names.len() != seen.len() {
+    if names.len() != variants.len() {
         failures.push("two variants share a name".into());
     }
-    assert!(failures.is_empty(), "{} failures:\n\n{}", failures.len(), failures.join("\n\n"));
+    let shown: Vec<&str> = failures.iter().take(20).map(String::as_str).collect();
+    assert!(failures.is_empty(), "{} failures, the first {}:\n\n{}", failures.len(), shown.len(), shown.join("\n\n"));
     if let Some(path) = std::env::var_os("LACEWING_DUMP_WGSL") {
-        dump(&seen, Path::new(&path));
+        dump(&variants, Path::new(&path));
     }
 }
 
+/// Stem and flags without those of the tier: what a kernel was asked to do, whatever the shape, layout and device.
+fn family(variant: &Variant) -> String {
+    let mut flags: Vec<&str> = variant.flags.iter().copied().filter(|f| !["F16", "SUBGROUPS"].contains(f)).collect();
+    flags.sort();
+    [&[variant.stem], flags.as_slice()].concat().join(".")
+}
+
+/// What plans ask for has a case of exactly that variant, and cases test nothing that plans do not ask for.
+#[test]
+fn cases_are_what_plans_ask_for() {
+    let mut failures = Vec::new();
+    let variants = variants();
+    let asked: HashSet<String> = variants.iter().map(|a| family(&a.variant)).collect();
+    for Asked { variant, by, .. } in &variants {
+        let step = cases::case_for(variant).step;
+        if step.params.len() != step.kernel.params_bytes() {
+            failures.push(format!("{} ({by}): {} bytes of params", variant.name(), step.params.len()));
+        }
+    }
+    let mut unasked = HashSet::new();
+    for stem in common::stems() {
+        for tier in [Tier::All, Tier::Base] {
+            let table = cases::table(stem, &common::caps_of(tier));
+            if table.is_empty() {
+                failures.push(format!("{stem}: an empty table"));
+            }
+            unasked.extend(table.iter().map(|c| family(&c.step.variant)).filter(|f| !asked.contains(f)));
+        }
+    }
+    for family in &unasked {
+        if !UNASKED.iter().any(|(listed, _)| listed == family) {
+            failures.push(format!("{family}: the table has it and no plan asks for it"));
+        }
+    }
+    for (listed, why) in UNASKED {
+        if !unasked.contains(*listed) {
+            failures.push(format!("{listed} is listed ({why}), but plans ask for it or no case uses it"));
+        }
+    }
+    failures.sort();
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
 /// Writes all texts as JSON: `tests/browser` compiles them with the browsers' own compilers.
-fn dump(variants: &HashSet<Variant>, path: &Path) {
+fn dump(variants: &[Asked], path: &Path) {
     let mut texts: Vec<_> = variants
         .iter()
-        .map(|variant| {
+        .map(|Asked { variant, .. }| {
             serde_json::json!({
                 "name": variant.name(),
                 "f16": variant.has("F16"),

@@ -3,7 +3,7 @@
 use super::compare::{Mismatch, compare, kind_of};
 use super::{Executor, PlanId};
 use crate::error::Result;
-use crate::kernels::{Access, Caps, OutputKind, Step};
+use crate::kernels::{Access, Step};
 
 /// How far apart results may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,14 +48,6 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// What the read-write bindings of a step hold: as in the kernel's test case of the same variant.
-pub fn output_kind(step: &Step, caps: &Caps) -> OutputKind {
-    let cases = step.kernel.cases(caps);
-    let same = cases.iter().find(|c| c.step.variant == step.variant);
-    let similar = || cases.iter().find(|c| c.step.variant.flags == step.variant.flags);
-    same.or_else(similar).or(cases.first()).map_or(OutputKind::F32, |c| c.output)
-}
-
 /// Runs a plan step by step on `cpu` (the oracle) and on `gpu`, and compares every read-write binding after each step.
 ///
 /// `steps` is compiled as `gpu_plan` and `cpu_plan`, and both executors hold the same contents under the same buffer
@@ -68,10 +60,8 @@ pub async fn bisect(
     (cpu, cpu_plan): (&mut dyn Executor, PlanId),
     tolerance: Tolerance,
 ) -> Result<Option<Difference>> {
-    let caps = gpu.caps();
-    let mut kinds = std::collections::HashMap::new();
     for (index, step) in steps.iter().enumerate() {
-        let kind = *kinds.entry(step.variant.clone()).or_insert_with(|| output_kind(step, &caps));
+        let kind = step.kernel.outputs(&step.variant);
         let access = step.kernel.access(&step.variant);
         cpu.run_step(cpu_plan, index)?;
         gpu.run_step(gpu_plan, index)?;

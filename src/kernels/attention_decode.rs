@@ -6,10 +6,9 @@
 //! that lost rows has smaller shares, of which the last may be empty. Workgroups of the other splits return at once and
 //! the merge ignores them.
 
-use super::fixture::{Fixture, Rng};
 use super::params::{self, Field, params};
 use super::reference::cache_value;
-use super::{Access, Bind, Caps, Case, Kernel, KvType, OutputKind, Slot, Step, StepState, Variant};
+use super::{Access, Bind, Caps, Kernel, KvType, Slot, Step, StepState, Variant};
 
 /// What to do.
 pub struct Args {
@@ -177,55 +176,6 @@ impl Kernel for AttentionDecode {
                 }
             }
         }
-    }
-    fn cases(&self, caps: &Caps) -> Vec<Case> {
-        use KvType::{F16, F32};
-        // n_heads, n_kv_heads, head_dim, position, window, n_splits, cache
-        let shapes = [
-            (1, 1, 8, 0, None, 4, F16),
-            (2, 1, 12, 1, None, 4, F16),
-            (9, 3, 64, 63, None, 4, F16),
-            (9, 3, 64, 64, None, 4, F16),
-            (9, 3, 64, 65, None, 4, F32),
-            (6, 1, 16, 300, None, 2, F16), // more than a tile per split
-            (7, 1, 64, 130, Some(65), 4, F16),
-            (4, 2, 80, 200, Some(64), 4, F16), // five sixths of the threads own columns
-            (8, 1, 128, 65, None, 2, F16),
-            (32, 2, 128, 70, Some(1000), 2, F16), // a group of 16: two blocks of 8
-            (9, 1, 128, 40, None, 2, F16),        // two blocks, the second not full
-            (4, 1, 160, 64, None, 2, F16),        // three key lanes
-            (8, 1, 256, 129, None, 3, F32),
-            (2, 2, 256, 1, Some(1), 3, F16),
-            (6, 3, 16, 400, None, 8, F16), // rows gone: a head with fewer keys than splits
-            (4, 4, 16, 300, Some(130), 8, F32),
-            (1, 1, 8, 12800, None, 200, F16), // shares of 65 leave the last splits without keys
-        ];
-        let mut cases = Vec::new();
-        for (n_heads, n_kv_heads, head_dim, position, window, n_splits, kv_type) in shapes {
-            let mut f = Fixture::default();
-            let mut rng = Rng::new(u64::from(position * 256 + head_dim));
-            let cache = ((position + 1) * n_kv_heads * head_dim) as usize;
-            let args = Args {
-                q: f.f32s(&rng.spiky((n_heads * head_dim) as usize)),
-                k_cache: f.cache(kv_type, &rng.spiky(cache)),
-                v_cache: f.cache(kv_type, &rng.spiky(cache)),
-                kv_type,
-                state: f.state(position, 1),
-                gone: f.gone(position, n_kv_heads),
-                partials: f.output((n_splits * n_heads * head_dim) as usize),
-                stats: f.output((n_splits * n_heads * 2) as usize),
-                n_heads,
-                n_kv_heads,
-                head_dim,
-                scale: 1.0 / (head_dim as f32).sqrt(),
-                window,
-                n_splits,
-            };
-            // Scores reach about 30: their f32 error of some 1e-6 is a relative error of the weights, as is that of
-            // exp (3 + 2|x| ULP). Values reach 50, and outputs may cancel to nothing: hence atol.
-            cases.push(f.case(step(caps, "attention_decode", &args), OutputKind::F32, 2e-5, 1e-5));
-        }
-        cases
     }
 }
 

@@ -1,10 +1,9 @@
 //! Tiled causal attention of a chunk of tokens against the cache (which already holds the chunk), with GQA sharing.
 //! Token t sees keys max(0, r + t + 1 - window) ..= r + t of its KV head h, r = row - gone[h].
 
-use super::fixture::{Fixture, Rng};
 use super::params::{self, Field, params};
 use super::reference::cache_value;
-use super::{Access, Bind, Caps, Case, Kernel, KvType, OutputKind, Slot, Step, StepState, Variant};
+use super::{Access, Bind, Caps, Kernel, KvType, Slot, Step, StepState, Variant};
 
 /// What to do.
 pub struct Args {
@@ -154,52 +153,6 @@ impl Kernel for AttentionPrefill {
                 }
             }
         }
-    }
-    fn cases(&self, caps: &Caps) -> Vec<Case> {
-        use KvType::{F16, F32};
-        // n_heads, n_kv_heads, head_dim, position, window, tokens, bucket, cache
-        let shapes = [
-            (1, 1, 8, 0, None, 1, 16, F16),
-            (2, 1, 12, 1, None, 3, 16, F16),
-            (9, 3, 64, 0, None, 33, 64, F16),
-            (9, 3, 64, 65, None, 5, 16, F32),
-            (4, 2, 16, 63, Some(20), 40, 64, F16), // tiles in which some rows see nothing
-            (6, 1, 16, 300, Some(1), 17, 32, F16),
-            (6, 3, 16, 130, Some(50), 20, 32, F16), // rows gone, other numbers by head
-            (4, 1, 80, 64, None, 9, 16, F16),
-            (16, 1, 128, 31, None, 6, 16, F16),      // two blocks of 8 heads
-            (2, 2, 128, 40, Some(1000), 4, 16, F32), // tiles of 16 keys
-            (7, 1, 256, 20, None, 3, 16, F16),
-            (2, 1, 256, 19, None, 2, 16, F32), // tiles of 8 keys
-        ];
-        let mut cases = Vec::new();
-        for (n_heads, n_kv_heads, head_dim, position, window, tokens, bucket, kv_type) in shapes {
-            let mut f = Fixture::default();
-            let mut rng = Rng::new(u64::from(position * 256 + head_dim));
-            let cache = ((position + tokens) * n_kv_heads * head_dim) as usize;
-            let q_stride = (n_heads + 2 * n_kv_heads) * head_dim;
-            let out_stride = n_heads * head_dim + 4;
-            let args = Args {
-                q: f.f32s(&rng.spiky((bucket * q_stride) as usize)),
-                q_stride,
-                k_cache: f.cache(kv_type, &rng.spiky(cache)),
-                v_cache: f.cache(kv_type, &rng.spiky(cache)),
-                kv_type,
-                state: f.state(position, tokens),
-                gone: f.gone(position, n_kv_heads),
-                out: f.output((bucket * out_stride) as usize),
-                out_stride,
-                n_heads,
-                n_kv_heads,
-                head_dim,
-                scale: 1.0 / (head_dim as f32).sqrt(),
-                window,
-                n_tokens: bucket,
-            };
-            // As in attention_decode: scores reach about 30, values 50, and outputs may cancel.
-            cases.push(f.case(step(caps, "attention_prefill", &args), OutputKind::F32, 2e-5, 1e-5));
-        }
-        cases
     }
 }
 

@@ -2,12 +2,12 @@
 //! device's memory gives.
 
 use super::params::{self, Field, params};
-use super::{Access, Bind, BufferId, Caps, Case, Kernel, OutputKind, Slot, Step, Variant};
+use super::{Access, Bind, Caps, Kernel, OutputKind, Slot, Step, Variant};
 
 /// Threads per workgroup.
 const WG: u32 = 256;
 /// Most workgroups: enough to fill any GPU, few enough that each reads for a while.
-const MAX_WORKGROUPS: u32 = 1024;
+pub const MAX_WORKGROUPS: u32 = 1024;
 
 params! {
     /// As in the shader.
@@ -50,6 +50,9 @@ impl Kernel for Bandwidth {
     fn access(&self, _variant: &Variant) -> Vec<Access> {
         vec![Access::Read, Access::ReadWrite]
     }
+    fn outputs(&self, _variant: &Variant) -> OutputKind {
+        OutputKind::U32
+    }
     fn params_fields(&self) -> Vec<Field> {
         params::fields::<Params>()
     }
@@ -62,21 +65,5 @@ impl Kernel for Bandwidth {
             sums[group as usize] ^= quad[0] ^ quad[1] ^ quad[2] ^ quad[3];
         }
         out.words_mut()[..sums.len()].copy_from_slice(&sums);
-    }
-    fn cases(&self, caps: &Caps) -> Vec<Case> {
-        let case = |n_vec4: u32| {
-            let words = n_vec4 * 4;
-            let data = (0..words).map(|i| i.wrapping_mul(0x9e37_79b9) ^ (i >> 3)).collect();
-            let bind = |buffer, words: u64| Bind { buffer: BufferId(buffer), offset: 0, bytes: words * 4 };
-            let args = Args { data: bind(0, words.into()), out: bind(1, u64::from(MAX_WORKGROUPS) + 4) };
-            Case {
-                step: step(caps, &format!("bandwidth {n_vec4}"), &args),
-                buffers: vec![data, vec![0x4b1d_b1ef; MAX_WORKGROUPS as usize + 4]],
-                atol: 0.0,
-                rtol: 0.0,
-                output: OutputKind::U32,
-            }
-        };
-        [1, 255, 256, 257, 100_000, 300_001].map(case).into()
     }
 }

@@ -1,4 +1,4 @@
-//! What the kernels that read weights share: addressing of a matrix part, work distribution, shapes of tests.
+//! What the kernels that read weights share: addressing of a matrix part, work distribution.
 
 use super::params::params;
 use super::{Caps, Variant};
@@ -117,20 +117,6 @@ impl Tuning {
             .constant("LANES", self.teams.lanes)
             .constant("GROUPS", self.teams.groups)
             .constant("ROWS", self.rows())
-    }
-}
-
-/// Layouts to test: all, but one where `caps` has f16 types, which change no text that `variant` names.
-pub fn test_layouts(caps: &Caps) -> &'static [Layout] {
-    if caps.f16 { &[Layout::Ga6K] } else { Layout::ALL }
-}
-
-/// Columns of test matrices: tiny, unaligned (for layouts without blocks), and about real.
-pub fn test_cols(layout: Layout) -> [u32; 3] {
-    match layout.grain() {
-        1 => [4, 100, 576],
-        32 => [32, 96, 576],
-        n => [n, 3 * n, 9 * n],
     }
 }
 

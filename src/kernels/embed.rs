@@ -1,11 +1,9 @@
 //! out[t] = table[ids[t]] * scale for the t < state.n_tokens whose id lies in this part of the table.
 
 use super::common::{self, WeightParams};
-use super::fixture::Fixture;
 use super::params::{self, Field, params};
-use super::{Access, Case, Kernel, OutputKind, Slot, StepState, Variant, reference};
+use super::{Access, Kernel, OutputKind, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, Matrix, MatrixPart, Step};
-use crate::weights::Layout;
 
 /// What to do.
 pub struct Args<'a> {
@@ -73,6 +71,10 @@ impl Kernel for Embed {
         vec![Read, Read, Read, Read, ReadWrite, ReadWrite]
     }
 
+    fn outputs(&self, _variant: &Variant) -> OutputKind {
+        OutputKind::U32ThenF32
+    }
+
     fn params_fields(&self) -> Vec<Field> {
         params::fields::<Params>()
     }
@@ -95,39 +97,4 @@ impl Kernel for Embed {
             }
         }
     }
-
-    fn cases(&self, caps: &Caps) -> Vec<Case> {
-        let mut cases = Vec::new();
-        for &layout in common::test_layouts(caps) {
-            let [tiny, odd, real] = common::test_cols(layout);
-            for (cols, n_tokens, part_rows) in [(tiny, 1, 50), (odd, 9, 13), (real, 5, 50)] {
-                for part in 0..50u32.div_ceil(part_rows) {
-                    cases.push(case(caps, layout, cols, n_tokens, part_rows, part as usize));
-                }
-            }
-        }
-        cases
-    }
-}
-
-/// One product or, for layouts with minima, one difference of products in f32.
-const TOLERANCE: f32 = 1e-6;
-
-/// 50 rows in parts; of a bucket of `n_tokens` the last is not live (except of 1); two tokens share an id.
-fn case(caps: &Caps, layout: Layout, cols: u32, n_tokens: u32, part_rows: u32, part: usize) -> Case {
-    let mut f = Fixture::default();
-
-    let table = f.matrix(layout, 50, cols, part_rows, 1);
-    let mut ids: Vec<u32> = (0..n_tokens).map(|t| (t * 13 + 3) % 50).collect();
-    let n = ids.len();
-    ids[n / 2] = ids[0];
-    let ids = f.words(ids);
-    let state = f.state(7, n_tokens - u32::from(n_tokens > 1));
-    let seen = f.words(vec![0; 50]);
-    let out_stride = common::stride(cols) + 32;
-    let out = f.output((n_tokens * out_stride) as usize);
-    let args =
-        Args { table: &table, part: &table.parts[part], ids, state, seen, out, out_stride, scale: 1.5, n_tokens };
-    let label = format!("{cols} columns, {n_tokens} tokens, part {part}");
-    f.case(step(caps, &label, &args), OutputKind::U32ThenF32, TOLERANCE, TOLERANCE)
 }

@@ -1,11 +1,9 @@
 //! One decode token: out = activation(W_gate n + b_gate) * (W_up n + b_up), n = RMSNorm(x) * weight.
 
 use super::common::{self, Teams, Tuning, WeightParams};
-use super::fixture::{Fixture, Rng};
 use super::params::{self, Field, params};
-use super::{Access, Case, Kernel, OutputKind, Slot, Variant, reference};
+use super::{Access, Kernel, Slot, Variant, reference};
 use super::{Activation, Bind, Caps, Matrix, Step};
-use crate::weights::Layout;
 
 /// What to do. The matrix stacks [gate; up]: 2*d_ff rows, one part.
 pub struct Args<'a> {
@@ -102,42 +100,4 @@ impl Kernel for GateUp {
             io[4].f32s_mut()[j as usize] = (activation.apply(gate) * up) as f32;
         }
     }
-
-    fn cases(&self, caps: &Caps) -> Vec<Case> {
-        use Activation::{GeluTanh, Relu, Silu};
-        let mut cases = Vec::new();
-        for &layout in common::test_layouts(caps) {
-            let [tiny, odd, real] = common::test_cols(layout);
-            for (d_ff, cols, activation, bias) in
-                [(3, tiny, Silu, false), (50, odd, Relu, true), (70, real, GeluTanh, false)]
-            {
-                let teams = Teams::select(layout.row_code_words(cols) / 4, d_ff);
-                cases.push(case(caps, layout, d_ff, cols, activation, bias, teams));
-            }
-        }
-        for (lanes, groups) in [(8, 8), (16, 4), (32, 2), (64, 1)] {
-            let teams = Teams { lanes, groups };
-            cases.push(case(caps, Layout::Ga4Sym, 37, 320, Silu, false, teams));
-            cases.push(case(caps, Layout::Ga8Sym, 37, 320, Silu, true, teams));
-        }
-        cases
-    }
-}
-
-/// Factors are about 3 in size and up to 30; each is the f32 sum of K products and multiplies the other's error.
-const ATOL: f32 = 1e-4;
-/// See `ATOL`.
-const RTOL: f32 = 3e-6;
-
-fn case(caps: &Caps, layout: Layout, d_ff: u32, cols: u32, activation: Activation, bias: bool, teams: Teams) -> Case {
-    let mut f = Fixture::default();
-    let mut rng = Rng::new(2);
-    let matrix = f.matrix(layout, 2 * d_ff, cols, 2 * d_ff, 1);
-    let x = f.activations(1, cols, &mut rng);
-    let norm_weight = f.f32s(&rng.spiky(cols as usize));
-    let biases = f.f32s(&rng.spiky(2 * d_ff as usize));
-    let out = f.output(d_ff as usize);
-    let args = Args { matrix: &matrix, x, norm_weight, eps: 1e-6, bias: bias.then_some(biases), activation, out };
-    let label = format!("{d_ff}x{cols}, {teams:?}");
-    f.case(step_with(caps, &label, &args, teams), OutputKind::F32, ATOL, RTOL)
 }

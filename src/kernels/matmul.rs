@@ -4,11 +4,9 @@
 //! tile. Sums are f32 in registers; nothing depends on f16 or subgroups, so all tiers run the same text.
 
 use super::common::WeightParams;
-use super::fixture::{Fixture, Rng};
 use super::params::{self, Field, params};
-use super::{Access, Bind, Caps, Case, Kernel, Matrix, MatrixPart, OutputKind, Slot, Step, StepState, Variant};
-use super::{Tier, reference};
-use crate::weights::{Layout, units};
+use super::reference;
+use super::{Access, Bind, Caps, Kernel, Matrix, MatrixPart, Slot, Step, StepState, Variant};
 
 /// What to do.
 pub struct Args<'a> {
@@ -157,82 +155,6 @@ impl Kernel for MatMul {
             }
         }
     }
-    fn cases(&self, caps: &Caps) -> Vec<Case> {
-        let mut cases = Vec::new();
-        for (i, layout) in Layout::ALL.iter().enumerate() {
-            // Tiny and unaligned columns; quantised files have whole blocks only.
-            let [tiny, odd, real] = match layout.grain() {
-                1 => [8, [20, 172, 100][i % 3], 160],
-                32 => [32, 96, 576],
-                n => [n, 3 * n, 2 * n],
-            };
-            let shape = |cols, rows, bucket, tokens| Shape { cols, rows, bucket, tokens, ..Shape::default() };
-            let tiny = shape(tiny, 1, 9, 9);
-            let odd = Shape { bias: true, accumulate: true, ..shape(odd, 37, 64, 33) };
-            // A bucket with enough tiles for the large ones, most of which the state makes return at once.
-            let real = shape(real, 197, 1024, 65);
-            cases.push(case(caps, *layout, &tiny, 0));
-            if caps.tier() != Tier::Base {
-                return cases; // the same texts on the other tiers
-            }
-            cases.extend((0..2).map(|part| case(caps, *layout, &Shape { part_rows: 20, ..odd }, part)));
-            cases.push(case(caps, *layout, &Shape { accumulate: true, ..real }, 0));
-            cases.push(case(caps, *layout, &Shape { bias: true, tokens: 3, rows: 394, part_rows: 197, ..real }, 1));
-            cases.push(case(caps, *layout, &Shape { bucket: 32, tokens: 32, ..odd }, 0));
-        }
-        cases
-    }
-}
-
-/// Shape and options of a case.
-#[derive(Clone, Copy, Default)]
-struct Shape {
-    cols: u32,
-    rows: u32,
-    bucket: u32,
-    tokens: u32,
-    bias: bool,
-    accumulate: bool,
-    /// Rows of a part; 0: all of them.
-    part_rows: u32,
-}
-
-/// The case for one part of a random matrix.
-fn case(caps: &Caps, layout: Layout, s: &Shape, part: usize) -> Case {
-    let seed = u64::from(s.cols * 31 + s.rows) + layout as u64;
-    let mut rng = Rng::new(seed);
-    let mut f = Fixture::default();
-    let part_rows = if s.part_rows == 0 { s.rows } else { s.part_rows };
-    let matrix = f.matrix(layout, s.rows, s.cols, part_rows, seed);
-    // Beyond the columns and beyond the live tokens lies finite rubbish.
-    let x_stride = units(s.cols) * 32;
-    let mut x = vec![-1.0e4; (s.bucket * x_stride) as usize];
-    for row in x.chunks_exact_mut(x_stride as usize).take(s.tokens as usize) {
-        row[..s.cols as usize].copy_from_slice(&rng.spiky(s.cols as usize));
-    }
-    // The output has columns of others on both sides.
-    let (out_column, out_stride) = (3, s.rows + 8);
-    let n_out = (s.bucket * out_stride) as usize;
-    let out = if s.accumulate { f.f32s_with_margin(&rng.spiky(n_out)) } else { f.output(n_out) };
-    let bias = s.bias.then(|| f.f32s(&rng.spiky(s.rows as usize)));
-    let args = Args {
-        matrix: &matrix,
-        part: &matrix.parts[part],
-        x: f.f32s(&x),
-        x_stride,
-        state: f.state(5, s.tokens),
-        bias,
-        accumulate: s.accumulate,
-        out,
-        out_stride,
-        out_column,
-        n_tokens: s.bucket,
-    };
-    let label = format!("{}x{} of {} tokens, part {part}", s.rows, s.cols, s.tokens);
-    // Outputs are about 4 in size, up to 60: products of spikes up to 64 with weights of about 1/sqrt(cols). Their f32
-    // sums of up to 768 terms pass through partial sums of that size, and each decoded weight is off by up to an ULP.
-    // Found on llvmpipe: at most 1.2e-5.
-    f.case(step(caps, &label, &args), OutputKind::F32, 3e-5, 2e-6)
 }
 
 #[cfg(test)]

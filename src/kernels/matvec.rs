@@ -3,10 +3,8 @@
 
 use super::common::{self, Teams, Tuning, WeightParams};
 use super::params::{self, Field, params};
-use super::{Access, Case, Kernel, Slot, StepState, Variant, reference};
+use super::{Access, Kernel, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, Matrix, MatrixPart, Step};
-
-mod cases;
 
 /// Where x comes from.
 #[derive(Debug, Clone, Copy)]
@@ -216,10 +214,6 @@ impl Kernel for MatVec {
                 *out = y as f32;
             }
         }
-    }
-
-    fn cases(&self, caps: &Caps) -> Vec<Case> {
-        cases::all(caps)
     }
 }
 

@@ -1,4 +1,4 @@
-//! One file per shader stem: `Params`, variants, `step()`, `reference()`, `cases()`. Knows no GPU API.
+//! One file per shader stem: `Params`, variants, `step()`, `reference()`; its test cases are in `cases`. Knows no GPU API.
 //!
 //! A [`Step`] is one dispatch. The planner makes steps with each kernel's `step()` builder; the GPU executor and the
 //! CPU executor (`reference()`) run the same steps on the same bytes.
@@ -12,9 +12,10 @@ use params::Field;
 pub mod attention_decode;
 pub mod attention_prefill;
 pub mod bandwidth;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod cases;
 pub mod common;
 pub mod embed;
-mod fixture;
 pub mod gate_up;
 pub mod glu;
 pub mod matmul;
@@ -257,28 +258,13 @@ pub trait Kernel: Sync {
     }
     /// The same function in f64, naive, from the same Params and the same bytes.
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]);
-    /// Test cases for these capabilities: the shape table (tiny, unaligned, real) x layouts x options, seeded spiky
-    /// inputs. Together the cases of all tiers cover every variant that a plan can ask for.
-    fn cases(&self, caps: &Caps) -> Vec<Case>;
+    /// What the read-write bindings of `variant` hold.
+    fn outputs(&self, _variant: &Variant) -> OutputKind {
+        OutputKind::F32
+    }
 }
 
-/// One test case: a step and the initial contents of its buffers (`Bind::buffer` indexes `buffers`).
-pub struct Case {
-    /// The step.
-    pub step: Step,
-    /// Initial words of each buffer; output buffers are filled with a sentinel by the case and are a few words longer
-    /// than what the kernel may write.
-    pub buffers: Vec<Vec<u32>>,
-    /// How close the written f32s must be: |a-b| <= atol + rtol*|ref|. Words that the reference leaves alone must be
-    /// bit-identical. f16 outputs are compared after unpacking when `f16_output` is set.
-    pub atol: f32,
-    /// See `atol`.
-    pub rtol: f32,
-    /// What the read-write bindings hold.
-    pub output: OutputKind,
-}
-
-/// Element type of a case's outputs, for comparison.
+/// Element types of a step's read-write bindings, for comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputKind {
     /// f32 words.

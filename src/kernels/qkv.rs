@@ -2,12 +2,10 @@
 //! and v into the cache.
 
 use super::common::{self, Teams, Tuning, WeightParams};
-use super::fixture::{Fixture, Rng};
 use super::params::{self, Field, params};
 use super::reference::store_cache;
-use super::{Access, Case, Kernel, OutputKind, Slot, StepState, Variant, reference};
+use super::{Access, Kernel, OutputKind, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, KvType, Matrix, Step};
-use crate::weights::Layout;
 
 /// What to do. The matrix stacks the rows [q; k; v] of which any may be absent (0 rows): when the three have different
 /// layouts, the planner makes two or three steps. The matrix has one part.
@@ -191,6 +189,10 @@ impl Kernel for Qkv {
         access
     }
 
+    fn outputs(&self, variant: &Variant) -> OutputKind {
+        if variant.has("KV_F32") { OutputKind::F32 } else { OutputKind::F32ThenF16 }
+    }
+
     fn params_fields(&self) -> Vec<Field> {
         params::fields::<Params>()
     }
@@ -237,140 +239,6 @@ impl Kernel for Qkv {
                 store_cache(&mut io[slot], variant, row * values.len() + h * dim, head);
             }
         }
-    }
-
-    fn cases(&self, caps: &Caps) -> Vec<Case> {
-        let mut cases = Vec::new();
-        let base = Shape::default();
-        for &layout in common::test_layouts(caps) {
-            let [tiny, odd, real] = common::test_cols(layout);
-            cases.push(Shape { layout, cols: tiny, ..base }.case(caps));
-            cases.push(Shape { layout, cols: odd, bias: true, kv_type: KvType::F32, ..base }.case(caps));
-            cases.push(Shape { layout, cols: real, heads: [3, 1, 1], head_dim: 64, n_rot: 64, ..base }.case(caps));
-        }
-        // Rotations: none, partial, halves of an odd length, the longest head; absent q, k or v.
-        for (heads, head_dim, n_rot) in [
-            ([2, 1, 1], 16, 0),
-            ([2, 1, 1], 80, 32),
-            ([3, 2, 2], 12, 6),
-            ([1, 1, 1], 20, 18),
-            ([1, 1, 1], 256, 256),
-            ([0, 2, 2], 8, 8),
-            ([3, 0, 1], 12, 12),
-            ([2, 1, 0], 12, 10),
-            ([0, 0, 2], 20, 4),
-        ] {
-            for (kv_type, bias) in [(KvType::F16, true), (KvType::F32, false)] {
-                let layout = Layout::Ga4Sym;
-                let shape = Shape { layout, cols: 96, heads, head_dim, n_rot, kv_type, bias, ..base };
-                cases.push(shape.case(caps));
-            }
-        }
-        for (lanes, groups, rows8) in [(8, 8, false), (16, 4, true), (32, 2, false), (64, 1, true)] {
-            let tuning = Some(Tuning { teams: Teams { lanes, groups }, rows8 });
-            let shape = Shape { layout: Layout::Ga8Sym, cols: 320, tuning, ..base };
-            cases.push(shape.case(caps));
-            cases.push(Shape { heads: [2, 1, 2], head_dim: 12, bias: true, ..shape }.case(caps));
-            cases.push(Shape { n_rot: 6, ..shape }.case(caps));
-        }
-        // Norms of the heads: teams of 4 and of 8 rows, partial rotation, no v, the longest heads, a bias.
-        let normed = Shape { qk_norm: true, layout: Layout::Ga8Sym, cols: 320, ..base };
-        for (heads, head_dim, n_rot, bias, kv_type) in [
-            ([3, 2, 2], 8, 8, false, KvType::F16),
-            ([2, 1, 1], 12, 8, true, KvType::F32),
-            ([2, 1, 1], 80, 32, false, KvType::F32),
-            ([2, 6, 0], 64, 64, true, KvType::F16),
-            ([2, 1, 1], 128, 128, false, KvType::F16),
-            ([1, 1, 1], 256, 0, false, KvType::F32),
-        ] {
-            cases.push(Shape { heads, head_dim, n_rot, bias, kv_type, ..normed }.case(caps));
-        }
-        cases
-    }
-}
-
-/// f32 sums of K products in any order and a rotation, against f64; normalised activations times spiky weights have a
-/// root mean square of up to 15.
-const ATOL: f32 = 5e-5;
-
-/// One test case.
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    layout: Layout,
-    cols: u32,
-    /// q, k, v
-    heads: [u32; 3],
-    head_dim: u32,
-    n_rot: u32,
-    bias: bool,
-    qk_norm: bool,
-    kv_type: KvType,
-    tuning: Option<Tuning>,
-}
-
-impl Default for Shape {
-    fn default() -> Shape {
-        Shape {
-            layout: Layout::F32,
-            cols: 32,
-            heads: [3, 2, 2],
-            head_dim: 8,
-            n_rot: 8,
-            bias: false,
-            qk_norm: false,
-            kv_type: KvType::F16,
-            tuning: None,
-        }
-    }
-}
-
-impl Shape {
-    fn case(self, caps: &Caps) -> Case {
-        let (position, row, capacity) = (5, 6, 7);
-        let mut f = Fixture::default();
-        let mut rng = Rng::new(2);
-        let rows = self.heads.iter().sum::<u32>() * self.head_dim;
-        let matrix = f.matrix(self.layout, rows, self.cols, rows, 1);
-        let turns: Vec<f32> = (0..capacity * self.n_rot / 2)
-            .map(|i| f64::from(i) * 0.37)
-            .flat_map(|angle| [angle.cos() as f32, angle.sin() as f32])
-            .chain([1.0, 0.0]) // not empty without rope
-            .collect();
-        let mut biases = rng.spiky(rows as usize);
-        biases[rows as usize - 1] = -1e5; // v (or k) beyond f16
-        let per_word = if self.kv_type == KvType::F16 { 2 } else { 1 };
-        let cache_words = |heads: u32| (capacity * heads * self.head_dim / per_word) as usize;
-        let args = Args {
-            matrix: &matrix,
-            q_heads: self.heads[0],
-            k_heads: self.heads[1],
-            v_heads: self.heads[2],
-            head_dim: self.head_dim,
-            n_rot: self.n_rot,
-            x: f.activations(1, self.cols, &mut rng),
-            norm_weight: f.f32s(&rng.spiky(self.cols as usize)),
-            eps: 1e-5,
-            bias: self.bias.then(|| f.f32s(&biases)),
-            qk_norm: self.qk_norm.then(|| f.f32s(&rng.spiky(2 * self.head_dim as usize))),
-            rope: f.f32s(&turns),
-            state: f.state_at(position, row, 1),
-            gone: f.gone(row, self.heads[1].max(self.heads[2]).max(1)),
-            q_out: f.output((self.heads[0] * self.head_dim) as usize),
-            k_cache: f.output(cache_words(self.heads[1])),
-            v_cache: f.output(cache_words(self.heads[2])),
-            kv_type: self.kv_type,
-        };
-        // WGSL leaves the direction of rounding to f16 open: one unit in the last of 11 bits.
-        let (output, rtol) = match self.kv_type {
-            KvType::F16 => (OutputKind::F32ThenF16, 1.05e-3),
-            KvType::F32 => (OutputKind::F32, 2e-6),
-        };
-        let label = format!("{:?} heads of {} x {}, {} rotated", self.heads, self.head_dim, self.cols, self.n_rot);
-        let step = match self.tuning {
-            Some(tuning) => step_with(caps, &label, &args, tuning),
-            None => step(caps, &label, &args),
-        };
-        f.case(step, output, ATOL, rtol)
     }
 }
 

@@ -36,6 +36,11 @@ pub fn store_cache(cache: &mut Slot<'_>, variant: &Variant, start: usize, values
     }
 }
 
+/// A slice as f64.
+pub fn wide(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|v| f64::from(*v)).collect()
+}
+
 /// Two f16 in a word, the first in the low half; beyond the range of f16 the largest of its sign.
 pub fn pack_f16(lo: f64, hi: f64) -> u32 {
     let bits = |x: f64| u32::from(f16::from_f64(x.clamp(-65504.0, 65504.0)).to_bits());
@@ -48,9 +53,4 @@ pub fn cache_value(words: &[u32], kv_type: KvType, i: usize) -> f64 {
         KvType::F32 => f32::from_bits(words[i]).into(),
         KvType::F16 => f16::from_bits((words[i / 2] >> (16 * (i % 2))) as u16).into(),
     }
-}
-
-/// A slice as f64.
-pub fn wide(x: &[f32]) -> Vec<f64> {
-    x.iter().map(|v| f64::from(*v)).collect()
 }

@@ -1,9 +1,8 @@
 //! Rotates q in place and writes rotated k and plain v into the cache; before that normalises each head of q and k,
 //! where the model does.
 
-use super::fixture::{Fixture, Rng};
 use super::params::{self, Field, params};
-use super::{Access, Bind, Caps, Case, Kernel, KvType, OutputKind, Slot, Step, StepState, Variant, reference};
+use super::{Access, Bind, Caps, Kernel, KvType, OutputKind, Slot, Step, StepState, Variant, reference};
 
 /// What to do.
 pub struct Args {
@@ -88,6 +87,9 @@ impl Kernel for RopeKv {
         access.extend(variant.has("QK_NORM").then_some(Read));
         access
     }
+    fn outputs(&self, variant: &Variant) -> OutputKind {
+        if variant.has("KV_F32") { OutputKind::F32 } else { OutputKind::F32ThenF16 }
+    }
     fn params_fields(&self) -> Vec<Field> {
         params::fields::<Params>()
     }
@@ -127,60 +129,5 @@ impl Kernel for RopeKv {
                 }
             }
         }
-    }
-    fn cases(&self, caps: &Caps) -> Vec<Case> {
-        // n_heads, n_kv_heads, head_dim, n_rot, position, tokens, bucket
-        let shapes = [
-            (2, 1, 8, 8, 0, 1, 1),
-            (3, 1, 12, 6, 5, 2, 4), // an odd number of pairs: halves of a pair lie in different halves of words
-            (4, 2, 16, 0, 3, 3, 4), // no rope
-            (9, 3, 64, 64, 63, 3, 4),
-            (4, 2, 80, 32, 64, 5, 8),
-            (2, 1, 256, 256, 300, 2, 2),
-        ];
-        let mut cases = Vec::new();
-        for (kv_type, qk_norm) in [(KvType::F16, false), (KvType::F32, false), (KvType::F16, true), (KvType::F32, true)]
-        {
-            for (n_heads, n_kv_heads, head_dim, n_rot, position, tokens, bucket) in shapes {
-                let mut f = Fixture::default();
-                let mut rng = Rng::new(u64::from(head_dim));
-                let (row, capacity) = (position + 3, position + 3 + tokens);
-                let stride = (n_heads + 2 * n_kv_heads) * head_dim + 4;
-                let turns = (0..capacity * n_rot / 2).flat_map(|i| {
-                    let angle = f64::from(i) * 0.37;
-                    [angle.cos() as f32, angle.sin() as f32]
-                });
-                let turns: Vec<f32> = turns.chain([1.0, 0.0]).collect(); // not empty without rope
-                let mut x = rng.spiky((bucket * stride) as usize);
-                x[((n_heads + n_kv_heads) * head_dim) as usize] = -1e5; // v beyond f16
-                let cache_words =
-                    (capacity * n_kv_heads * head_dim) as usize / if kv_type == KvType::F16 { 2 } else { 1 };
-                let args = Args {
-                    qkv: f.f32s_with_margin(&x),
-                    stride,
-                    rope: f.f32s(&turns),
-                    qk_norm: qk_norm.then(|| f.f32s(&rng.spiky(2 * head_dim as usize))),
-                    eps: 1e-5,
-                    state: f.state_at(position, row, tokens),
-                    gone: f.gone(row, n_kv_heads),
-                    k_cache: f.output(cache_words),
-                    v_cache: f.output(cache_words),
-                    kv_type,
-                    n_heads,
-                    n_kv_heads,
-                    head_dim,
-                    n_rot,
-                    n_tokens: bucket,
-                };
-                // f16: WGSL leaves the direction of rounding open (one unit in the last of 11 bits), and a difference of
-                // products may cancel; f32: three roundings.
-                let (output, atol, rtol) = match kv_type {
-                    KvType::F16 => (OutputKind::F32ThenF16, 4e-6, 1.05e-3),
-                    KvType::F32 => (OutputKind::F32, 4e-6, 1e-6),
-                };
-                cases.push(f.case(step(caps, "rope_kv", &args), output, atol, rtol));
-            }
-        }
-        cases
     }
 }

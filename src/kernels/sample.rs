@@ -5,10 +5,9 @@
 //! Order as in transformers: penalty (done), temperature, top-k, top-p, min-p, each renormalised. Greedy: highest
 //! logit, lowest id on ties.
 
-use super::fixture::{Fixture, Rng, SENTINEL};
 use super::params::{self, Field, params};
-use super::sample_reduce::{CHUNK, MAX_VOCAB, Sampling, logits_of, penalise, reduced};
-use super::{Access, Bind, Caps, Case, Kernel, OutputKind, Slot, Step, StepState, Variant};
+use super::sample_reduce::{CHUNK, MAX_VOCAB, Sampling};
+use super::{Access, Bind, Caps, Kernel, OutputKind, Slot, Step, StepState, Variant};
 
 /// What to do. Afterwards: ids[0] = ring[draws % ring_len] = token, seen[token] = 1, state.position and state.row +=
 /// state.n_tokens, state.n_tokens = 1, state.draws += 1.
@@ -80,15 +79,15 @@ fn gumbel(word: u32) -> f64 {
 }
 
 /// A token, and how far the nearest decision on the way to it was from falling otherwise.
-struct Decision {
-    token: u32,
+pub(super) struct Decision {
+    pub(super) token: u32,
     /// Relative distance of a cumulative probability to top_p, of a probability to min_p times the largest.
-    filter_margin: f64,
+    pub(super) filter_margin: f64,
     /// Between the two highest scores.
-    draw_margin: f64,
+    pub(super) draw_margin: f64,
 }
 
-fn decide(logits: &[f32], sampling: &Sampling, draws: u32) -> Decision {
+pub(super) fn decide(logits: &[f32], sampling: &Sampling, draws: u32) -> Decision {
     let mut order: Vec<u32> = (0..logits.len() as u32).collect();
     let logit = |id: u32| f64::from(logits[id as usize]) + 0.0; // -0 equals 0
     order.sort_by(|a, b| logit(*b).total_cmp(&logit(*a)).then(a.cmp(b)));
@@ -144,6 +143,9 @@ impl Kernel for Sample {
         use Access::{Read, ReadWrite};
         vec![Read, Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite]
     }
+    fn outputs(&self, _variant: &Variant) -> OutputKind {
+        OutputKind::U32
+    }
     fn params_fields(&self) -> Vec<Field> {
         params::fields::<Params>()
     }
@@ -158,77 +160,4 @@ impl Kernel for Sample {
         ring.words_mut()[(draws % p.ring_len) as usize] = token;
         state.words_mut()[..4].copy_from_slice(&[position + n_tokens, 1, draws + 1, row + n_tokens]);
     }
-    fn cases(&self, caps: &Caps) -> Vec<Case> {
-        let mut cases = Vec::new();
-        let warm = Sampling { temperature: 0.8, seed: 7, ..Sampling::GREEDY };
-        for vocab in [1, 2, 31, 128, 2048, 2049, 5000, 49152] {
-            let some = [
-                Sampling::GREEDY,
-                warm,
-                Sampling { top_k: 1, ..warm },
-                Sampling { top_k: 2, ..warm },
-                Sampling { top_k: 40, ..warm },
-                Sampling { top_k: 300, ..warm },
-                Sampling { top_p: 0.1, ..warm },
-                Sampling { top_p: 0.501, ..warm },
-                Sampling { top_p: 0.951, temperature: 1.5, ..warm },
-                Sampling { top_p: 0.2503, temperature: 50.0, ..warm }, // more than a list holds
-                Sampling { min_p: 0.07, ..warm },
-                Sampling { top_k: 50, top_p: 0.93, min_p: 0.011, temperature: 2.5, seed: 99, ..warm },
-                Sampling { repetition_penalty: 1.3, ..Sampling::GREEDY },
-                Sampling { repetition_penalty: 1.2, top_k: 20, top_p: 0.79, ..warm },
-            ];
-            cases.extend(some.map(|sampling| case(caps, "spiky", vocab, sampling)));
-        }
-        for shape in ["equal", "zeros", "ties", "peak", "masked", "all masked"] {
-            for vocab in [128, 2049, 5000] {
-                let some = [
-                    Sampling::GREEDY,
-                    warm,
-                    Sampling { top_k: 1, ..warm },
-                    Sampling { top_k: 2, ..warm },
-                    Sampling { top_k: 40, ..warm },
-                    Sampling { top_k: 1000, ..warm },
-                    Sampling { top_p: 0.0501, ..warm },
-                    Sampling { top_p: 0.3337, ..warm },
-                    Sampling { top_k: 100, top_p: 0.333, ..warm },
-                    Sampling { top_k: 40, top_p: 0.9903, ..warm }, // all 40 of equals
-                    Sampling { min_p: 1.0, top_p: 0.777, ..warm },
-                    Sampling { temperature: 1e-3, ..warm },
-                ];
-                cases.extend(some.map(|sampling| case(caps, shape, vocab, sampling)));
-            }
-        }
-        cases
-    }
-}
-
-/// The draw is the first, from 5 on, in which f32 and the exp and log of GPUs cannot change the outcome.
-fn case(caps: &Caps, shape: &str, vocab: u32, sampling: Sampling) -> Case {
-    let mut f = Fixture::default();
-    let mut rng = Rng::new(u64::from(vocab));
-    let mut logits = logits_of(shape, vocab as usize, &mut rng);
-    let seen: Vec<u32> = (0..vocab).map(|_| u32::from(rng.word().is_multiple_of(3))).collect();
-    penalise(&mut logits, &seen, sampling.repetition_penalty);
-    let label = format!("sample {shape} {vocab} {sampling:?}");
-    let sure = |draws: &u32| {
-        let d = decide(&logits, &sampling, *draws);
-        let equal = sampling.min_p == 1.0; // compares equals only, which is exact
-        assert!(equal || d.filter_margin > 2e-5, "{label}: a filter decides within {}", d.filter_margin);
-        d.draw_margin > 1e-3
-    };
-    let draws = (5..200).find(sure).unwrap_or_else(|| panic!("{label}: no draw is clear"));
-    let state = StepState { position: 11, n_tokens: 3, draws, row: 6, reserved: [SENTINEL; 4] };
-    let args = Args {
-        logits: f.f32s(&logits),
-        vocab_size: vocab,
-        chunks: f.f32s(&reduced(&logits, sampling.temperature)),
-        sampling: f.words(bytemuck::cast_slice(&[sampling]).to_vec()),
-        state: f.words(bytemuck::cast_slice(&[state]).to_vec()),
-        ids: f.output(1),
-        seen: f.words([seen, vec![SENTINEL; 8]].concat()),
-        ring: f.output(4),
-        ring_len: 4,
-    };
-    f.case(step(caps, &label, &args), OutputKind::U32, 0.0, 0.0)
 }

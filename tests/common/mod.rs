@@ -1,6 +1,9 @@
-//! Shared by the tests: capabilities of a tier, the kernels to test.
+//! Shared by the tests: capabilities of a tier, the kernels to test, the variants that plans ask for.
 
 #![allow(dead_code)] // each test binary uses its own part
+
+pub mod plans;
+mod specs;
 
 use lacewing::kernels::{ALL, Caps, Kernel, Tier};
 

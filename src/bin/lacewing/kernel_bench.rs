@@ -3,7 +3,7 @@
 use super::bench::median;
 use lacewing::clock;
 use lacewing::execute::{BufferUse, Executor};
-use lacewing::kernels::{self, Case};
+use lacewing::kernels::{self, cases, cases::Case};
 use lacewing::{Error, Result};
 
 /// Dispatches timed together: one submit costs more than a small kernel.
@@ -17,7 +17,7 @@ pub async fn run(stem: &str, json: bool, repeats: Option<u32>, executor: &mut dy
     let caps = executor.caps();
     let repeats = repeats.unwrap_or(if caps.software { 1 } else { 5 });
     let mut rows = Vec::new();
-    for case in kernel.cases(&caps) {
+    for case in cases::table(kernel.stem(), &caps) {
         let label = case.step.label.clone();
         let variant = case.step.variant.name();
         let (us, bytes) = time(case, repeats, executor).await?;

@@ -10,10 +10,10 @@ use lacewing::{Error, Result};
 use std::rc::Rc;
 
 /// name, layers, d_model, d_ff, n_heads, n_kv_heads, head_dim, vocab_size, tied embeddings
-type Shape = (&'static str, usize, u32, u32, u32, u32, u32, u32, bool);
+pub type Shape = (&'static str, usize, u32, u32, u32, u32, u32, u32, bool);
 
 /// Real shapes (their models' config.json).
-const SHAPES: &[Shape] = &[
+pub const SHAPES: &[Shape] = &[
     ("tiny", 2, 256, 512, 4, 2, 64, 1024, true),
     ("smollm2-135m", 30, 576, 1536, 9, 3, 64, 49152, true),
     ("smollm2-360m", 32, 960, 2560, 15, 5, 64, 49152, true),
@@ -25,11 +25,11 @@ const SHAPES: &[Shape] = &[
 ];
 
 /// CLI name, file type, and the f16 fields of a block: byte offset and, in standard deviations of the weights, value.
-type Kind = (&'static str, DType, &'static [(usize, f64)]);
+pub type Kind = (&'static str, DType, &'static [(usize, f64)]);
 
 /// Uniform codes of 4, 5, 6 and 8 bits have standard deviations of 4.6, 9.2, 18.5 and 73.9, the scales of K blocks a
 /// root mean square of 36 (6 bits) and 73.9 (8 bits); offsets take the mean of the codes away.
-const LAYOUTS: &[Kind] = &[
+pub const LAYOUTS: &[Kind] = &[
     ("f32", DType::F32, &[]),
     ("f16", DType::F16, &[]),
     ("bf16", DType::BF16, &[]),
