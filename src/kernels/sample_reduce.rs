@@ -76,7 +76,9 @@ pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
     Step {
         kernel: &SampleReduce,
         label: label.to_string(),
-        variant: Variant::new("sample_reduce", caps).constant("WG", 256).constant("CHUNK", CHUNK),
+        variant: Variant::new("sample_reduce", &Caps { f16: false, ..*caps })
+            .constant("WG", 256)
+            .constant("CHUNK", CHUNK),
         params: bytemuck::bytes_of(&params).to_vec(),
         bindings: vec![args.logits, args.seen, args.sampling, args.chunks],
         grid: [args.vocab_size.div_ceil(CHUNK), 1, 1],

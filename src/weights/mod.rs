@@ -11,6 +11,7 @@
 //! Plane word order ("lane order", weights.md D.1): in a plane of `p` bits, a word holds `32/p` elements and
 //! `code(e) = (w >> (8*(e&3) + p*(e>>2))) & (2^p-1)`; so `(w >> p*t) & M_p` is four consecutive elements in four bytes.
 
+#[cfg(not(target_arch = "wasm32"))]
 pub mod random;
 pub mod transcode;
 pub mod unpack;
