@@ -153,7 +153,8 @@ fn run(cases: impl Fn(Tier, &str) -> Vec<Box<dyn FnOnce() -> Case>>) {
             println!("  {stem}: {count} cases in {:.1?}", start.elapsed());
         }
     }
-    assert!(n > 0, "no cases");
+    // A kernel that is run alone may be one that no plan uses; its table is never empty (`tests/shaders.rs`).
+    assert!(n > 0 || std::env::var_os("LACEWING_KERNEL").is_some(), "no cases");
     // The report stays readable when one mistake fails hundreds of cases.
     let shown: Vec<&str> = failures.iter().take(20).map(String::as_str).collect();
     assert!(failures.is_empty(), "{} failures, the first {}:\n\n{}", failures.len(), shown.len(), shown.join("\n\n"));
