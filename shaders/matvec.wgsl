@@ -3,7 +3,7 @@
 //
 // LANES threads share ROWS = 4 rows (8: ROWS8) and stride over K in chunks of 16 bytes; a workgroup holds GROUPS such
 // teams; workgroup w (grid x fastest) owns rows [w * GROUPS * ROWS, ...) of this part of the matrix.
-// Requires: x_stride a multiple of 4 columns; NORM: cols a multiple of 4; MERGE: M = 1, HEAD_DIM a multiple of 4, and
+// Requires: x_stride a multiple of 4 columns; NORM: M = 1, cols a multiple of 4; MERGE: M = 1, HEAD_DIM a multiple of 4, and
 // rows enough per workgroup to pay for joining the partials in each.
 // LAST_ROW: x row state.n_tokens - 1 gives out row 0.
 
@@ -100,13 +100,7 @@ fn main(at: Invocation) {
     for (var token = 0u; token < M; token++) {
         var mine = Sums();
         mine.a = many.rows[token];
-#if NORM
-        mine.squares = many.squares[token];
-#endif
-        var sums = lanes_sum(mine, tid, team.sg);
-#if NORM
-        sums.a *= inverseSqrt(sums.squares / f32(params.cols) + params.eps);
-#endif
+        let sums = lanes_sum(mine, tid, team.sg);
         if (team.lane == 0u && token < state.n_tokens) {
             store(token, row, sums.a);
         }

@@ -51,7 +51,8 @@ pub fn step(caps: &Caps, label: &str, args: &Args<'_>) -> Step {
     Step {
         kernel: &Embed,
         label: label.to_string(),
-        variant: common::variant("embed", caps, table.layout),
+        // No sums: one text for all tiers.
+        variant: common::variant("embed", &Caps { subgroups: false, ..*caps }, table.layout),
         params: params::encode(&params),
         bindings: vec![part.codes, part.meta, args.ids, args.state, args.seen, args.out],
         grid: [params.weights.chunks.div_ceil(64), args.n_tokens, 1],

@@ -1,5 +1,5 @@
-//! y = W x (+ bias) (+ y), for 1..=8 tokens with one read of W. Optional prologues: RMSNorm of x, or the merge of
-//! split-KV attention partials. Serves o_proj, down_proj, logits, unfused projections and small batches.
+//! y = W x (+ bias) (+ y), for 1..=8 tokens with one read of W. Optional prologues for one token: RMSNorm of x, or the
+//! merge of split-KV attention partials. Serves o_proj, down_proj, logits, unfused projections and small batches.
 
 use super::common::{self, Teams, Tuning, WeightParams};
 use super::params::{self, Field, params};
@@ -16,7 +16,7 @@ pub enum Input {
         /// Row stride in elements.
         stride: u32,
     },
-    /// RMSNorm(x) * weight, recomputed by every workgroup.
+    /// RMSNorm(x) * weight of one token, recomputed by every workgroup.
     Norm {
         /// The rows.
         x: Bind,
@@ -136,6 +136,7 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, tuning: Tuning) -> S
             bindings.extend([*x, args.state, args.out]);
         }
         Input::Norm { x, stride, weight, eps } => {
+            assert!(m == 1, "{label}: several tokens are normalised by rms_norm first");
             params.x_quads = stride / 4;
             params.eps = *eps;
             variant = variant.flag("NORM", true);

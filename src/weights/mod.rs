@@ -14,6 +14,7 @@
 
 pub mod decode;
 mod layouts;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod random;
 pub mod transcode;
 pub mod unpack;

@@ -9,7 +9,7 @@ use lacewing::kernels::{BufferId, Caps, KvType, Step, Tier, Variant};
 use lacewing::model::load::place;
 use lacewing::model::plan::{BUCKETS, Output};
 use lacewing::session::engine::Engine;
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 /// A variant that some plan uses.
 pub struct Asked {
@@ -27,15 +27,14 @@ pub const BEST_FIRST: [Tier; 4] = [Tier::All, Tier::Subgroups, Tier::F16, Tier::
 pub fn asked() -> Vec<Asked> {
     let models = models();
     let mut asked = Vec::new();
-    let mut seen: HashMap<Variant, ()> = HashMap::new();
+    let mut seen: HashSet<Variant> = HashSet::new();
     for tier in BEST_FIRST {
         // What every device binds, and what discrete GPUs do: large matrices in parts and whole.
         for max_binding_bytes in [Caps::BASE.max_binding_bytes, 4 << 30] {
             let caps = Caps { max_binding_bytes, max_buffer_bytes: 4 << 30, ..caps_of(tier) };
             for model in &models {
                 for step in steps(model, caps) {
-                    if !seen.contains_key(&step.variant) {
-                        seen.insert(step.variant.clone(), ());
+                    if seen.insert(step.variant.clone()) {
                         let by = format!("{} of {} on {}", step.label, model.name, tier.name());
                         asked.push(Asked { variant: step.variant, tier, by });
                     }
@@ -44,6 +43,33 @@ pub fn asked() -> Vec<Asked> {
         }
     }
     asked
+}
+
+/// Enough of `asked` for a software GPU, which takes a second to compile one text: every pair of a layout, tier, flag,
+/// number of lanes and number of tokens that some variant has together, every set of flags, every constant.
+pub fn pairwise(asked: &[Asked]) -> Vec<&Asked> {
+    let mut covered = HashSet::new();
+    let mut new = |stem: &'static str, what: String| covered.insert((stem, what));
+    asked
+        .iter()
+        .filter(|a| covers(&a.variant).into_iter().filter(|c| new(a.variant.stem, c.clone())).count() > 0)
+        .collect()
+}
+
+/// What running a variant covers.
+fn covers(variant: &Variant) -> Vec<String> {
+    let (tier, flags): (Vec<&str>, Vec<&str>) = variant.flags.iter().partition(|f| ["F16", "SUBGROUPS"].contains(f));
+    let (paired, single): (Vec<_>, Vec<_>) = variant.consts.iter().partition(|(n, _)| ["LANES", "M"].contains(n));
+    let text = |(name, value): &(&str, u32)| format!("{name}={value}");
+    let mut features = vec![format!("{:?}", variant.layout), tier.join(".")];
+    features.extend(flags.iter().map(|f| f.to_string()));
+    features.extend(paired.iter().map(text));
+    let mut covers = vec![flags.join(".")];
+    covers.extend(single.iter().map(text));
+    for (i, a) in features.iter().enumerate() {
+        covers.extend(features[..i].iter().map(|b| format!("{a}, {b}")));
+    }
+    covers
 }
 
 /// The steps of every plan of a model.

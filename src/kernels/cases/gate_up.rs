@@ -11,17 +11,18 @@ use crate::weights::Layout;
 pub(super) fn table(caps: &Caps) -> Vec<Case> {
     use Activation::{GeluTanh, Relu, Silu};
     let mut cases = Vec::new();
+    let mut add = |layout: Layout, d_ff: u32, cols: u32, activation, bias| {
+        let teams = Teams::select(layout.row_code_words(cols) / 4, d_ff);
+        cases.push(case(caps, layout, d_ff, cols, activation, bias, teams));
+    };
     for &layout in Layout::ALL {
-        let [tiny, odd] = cols(layout);
-        for (d_ff, cols, activation, bias) in [(3, tiny, Silu, false), (50, odd, GeluTanh, true)] {
-            let teams = Teams::select(layout.row_code_words(cols) / 4, d_ff);
-            cases.push(case(caps, layout, d_ff, cols, activation, bias, teams));
-        }
+        add(layout, 50, cols(layout)[1], GeluTanh, true);
+    }
+    for layout in [Layout::F32, Layout::Ga4Sym, Layout::Ga6K] {
+        add(layout, 3, cols(layout)[0], Silu, false);
     }
     for (lanes, groups) in [(8, 8), (16, 4), (32, 2), (64, 1)] {
-        let teams = Teams { lanes, groups };
-        cases.push(case(caps, Layout::Ga4Sym, 37, 320, Relu, false, teams));
-        cases.push(case(caps, Layout::Ga8Sym, 37, 320, Silu, true, teams));
+        cases.push(case(caps, Layout::Ga8Sym, 37, 320, Relu, groups > 2, Teams { lanes, groups }));
     }
     cases
 }

@@ -10,30 +10,28 @@ use crate::weights::Layout;
 /// Tiny and unaligned shapes, every width of teams, splits of every kind.
 pub(super) fn table(caps: &Caps) -> Vec<Case> {
     let mut cases = Vec::new();
+    let plain = Shape { accumulate: true, ..Shape::default() };
     for &layout in Layout::ALL {
+        cases.push(Shape { layout, rows: 37, cols: cols(layout)[1], bias: true, ..plain }.case(caps));
+    }
+    for layout in [Layout::F32, Layout::Ga4Sym, Layout::Ga6K] {
         let [tiny, odd] = cols(layout);
-        let base = Shape { layout, rows: 5, cols: tiny, accumulate: true, ..Shape::default() };
-        cases.push(base.case(caps));
-        cases.push(Shape { rows: 37, cols: odd, bias: true, ..base }.case(caps));
-        cases.push(Shape { rows: 39, cols: odd, tokens: 4, bias: true, accumulate: false, ..base }.case(caps));
-        cases.push(
-            Shape { rows: 70, cols: odd, norm: true, last_row: true, part_rows: 30, accumulate: false, ..base }
-                .case(caps),
-        );
+        cases.push(Shape { layout, rows: 5, cols: tiny, ..plain }.case(caps));
+        let base = Shape { layout, cols: odd, ..Shape::default() };
+        cases.push(Shape { rows: 39, tokens: 4, bias: true, ..base }.case(caps));
+        cases.push(Shape { rows: 70, norm: true, last_row: true, part_rows: 30, ..base }.case(caps));
     }
     for (lanes, groups, rows8) in [(8, 8, false), (16, 4, true), (32, 2, false), (64, 1, true), (64, 2, false)] {
         let teams = Some(Teams { lanes, groups });
-        let base =
-            Shape { layout: Layout::Ga4Sym, rows: 75, cols: 320, teams, rows8, accumulate: true, ..Shape::default() };
-        cases.push(base.case(caps));
-        cases.push(Shape { norm: true, layout: Layout::Ga8Sym, accumulate: false, ..base }.case(caps));
-        cases.push(Shape { tokens: 2, rows8: false, ..base }.case(caps));
+        let base = Shape { layout: Layout::Ga4Sym, rows: 75, cols: 320, teams, ..Shape::default() };
+        cases.push(Shape { rows8, accumulate: true, ..base }.case(caps));
+        let other = if rows8 { Shape { rows8, norm: true, ..base } } else { Shape { tokens: 2, ..base } };
+        cases.push(other.case(caps));
     }
     // More workgroups than one grid dimension allows.
     let teams = Some(Teams { lanes: 64, groups: 1 });
     cases.push(
-        Shape { layout: Layout::F32, rows: 65_535 * 4 + 9, cols: 4, teams, accumulate: true, ..Shape::default() }
-            .case(caps),
+        Shape { layout: Layout::F32, rows: 65_535 * 4 + 9, cols: 4, teams, accumulate: true, ..plain }.case(caps),
     );
     for (layout, rows, n_heads, head_dim, row, window, n_splits) in [
         (Layout::F32, 2050, 3, 20, 10, None, 1), // more rows per workgroup
