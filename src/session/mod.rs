@@ -243,7 +243,7 @@ impl Model {
                 Some(future) => future.await?,
                 None => {
                     reply.finished = Some(FinishReason::Length);
-                    return Ok(Some(finish_text(reply)?));
+                    return Ok(Some(reply.finish_text()?));
                 }
             },
         };
@@ -252,7 +252,7 @@ impl Model {
         let mut piece = Piece { text: String::new(), ids: vec![token] };
         if reply.eos_ids.contains(&token) {
             reply.finished = Some(FinishReason::Stop);
-            piece.text = finish_text(reply)?.text;
+            piece.text = reply.finish_text()?.text;
         } else {
             if let Some(detokenizer) = &mut reply.detokenizer {
                 piece.text = reply.stop.push(&detokenizer.push(token)?);
@@ -262,7 +262,7 @@ impl Model {
             }
             if reply.finished.is_none() && reply.given.len() as u32 >= reply.max_tokens {
                 reply.finished = Some(FinishReason::Length);
-                piece.text += &finish_text(reply)?.text;
+                piece.text += &reply.finish_text()?.text;
             }
         }
         if self.reply.as_ref().is_some_and(|r| r.finished.is_some()) {
@@ -375,17 +375,6 @@ impl Model {
             objects_created: counters.objects_created,
         }
     }
-}
-
-/// The text still held back at the end of a reply.
-fn finish_text(reply: &mut Reply) -> Result<Piece> {
-    let rest = match reply.detokenizer.take() {
-        Some(mut detokenizer) => detokenizer.finish()?,
-        None => String::new(),
-    };
-    let mut text = reply.stop.push(&rest);
-    text += &reply.stop.finish();
-    Ok(Piece { text, ids: Vec::new() })
 }
 
 fn context_length(spec: &ModelSpec, asked: Option<u32>) -> Result<u32> {

@@ -1,6 +1,6 @@
 //! One reply: tokens in flight, the text made of them so far, and what they cost.
 
-use super::{FinishReason, GenerateOptions, SessionId, Usage};
+use super::{FinishReason, GenerateOptions, Piece, SessionId, Usage};
 use crate::clock;
 use crate::decode::stop::StopTexts;
 use crate::formats::source::LocalFuture;
@@ -47,6 +47,17 @@ pub(super) struct Timing {
 }
 
 impl Reply {
+    /// The text still held back at the end.
+    pub fn finish_text(&mut self) -> Result<Piece> {
+        let rest = match self.detokenizer.take() {
+            Some(mut detokenizer) => detokenizer.finish()?,
+            None => String::new(),
+        };
+        let mut text = self.stop.push(&rest);
+        text += &self.stop.finish();
+        Ok(Piece { text, ids: Vec::new() })
+    }
+
     pub fn usage(&self) -> Option<Usage> {
         let t = &self.timing;
         let computed = f64::from(t.prompt_tokens - t.cached_tokens);
