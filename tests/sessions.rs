@@ -81,6 +81,26 @@ fn sessions_that_take_turns_prefill_only_what_is_new() {
 }
 
 #[test]
+fn the_first_session_takes_what_was_made_while_loading() {
+    let mut model = load(u64::MAX);
+    let loaded = model.stats();
+    assert!(loaded.session_bytes > 0);
+    let first = model.create_session();
+    reply(&mut model, first, &[1, 5, 9], 2);
+    let after = model.stats();
+    assert_eq!(after.session_bytes, loaded.session_bytes, "no second state");
+    assert_eq!(after.dispatches_per_token, loaded.dispatches_per_token);
+    let second = model.create_session();
+    reply(&mut model, second, &[1, 5, 9], 2);
+    assert_eq!(model.stats().session_bytes, 2 * loaded.session_bytes);
+    // What is said of the model does not depend on the session used last.
+    block_on(model.close_session(second)).expect("close");
+    let closed = model.stats();
+    assert_eq!((closed.dispatches_per_token, closed.kv_tokens), (loaded.dispatches_per_token, 0));
+    assert_eq!(closed.session_bytes, loaded.session_bytes);
+}
+
+#[test]
 fn a_fork_goes_on_where_the_first_is_and_both_stay_apart() {
     let mut model = load(u64::MAX);
     let first = model.create_session();

@@ -33,6 +33,8 @@ pub struct Engine {
     context_length: u32,
     decode_steps: u64,
     prefilled: u64,
+    /// Dispatches of one decoded token: the same in every session.
+    pub(super) dispatches_per_token: usize,
 }
 
 impl Engine {
@@ -66,7 +68,9 @@ impl Engine {
             context_length,
             decode_steps,
             prefilled,
+            dispatches_per_token: 0,
         };
+        engine.dispatches_per_token = engine.steps(1, Output::Token).len();
         let largest = engine.largest_bucket();
         for (n, output) in [(1, Output::Token), (bucket(largest.min(32)), Output::Token), (largest, Output::Token)] {
             let steps = engine.steps(n, output);
@@ -80,7 +84,7 @@ impl Engine {
     /// Nothing may be in flight.
     pub async fn activate(&mut self, id: SessionId) -> Result<()> {
         self.sessions.check(id)?;
-        if self.sessions.get(id).is_none() {
+        if self.sessions.get(id).is_none() && !self.sessions.adopt_empty(id) {
             // Room first: what is parked beyond the budget goes before anything is allocated.
             self.sessions.touch(id, &mut *self.executor);
             let state = SessionState::new(&self.spec, self.kv_type, self.context_length, &mut *self.executor)?;

@@ -365,7 +365,7 @@ impl Model {
             kv_bytes_per_token: state::bytes_per_token(&e.spec, e.kv_type()),
             prefilled_tokens: e.prefilled_tokens(),
             weight_bytes_per_token: e.weights.bytes_per_token(),
-            dispatches_per_token: e.steps(1, plan::Output::Token).len(),
+            dispatches_per_token: e.dispatches_per_token,
             load_s: self.load_s,
             gpu_bytes: counters.gpu_bytes,
             dispatches: counters.dispatches,

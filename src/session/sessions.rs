@@ -97,6 +97,19 @@ impl Sessions {
         self.all.insert(id, Some(Session { state, plans: HashMap::new(), used: self.uses }));
     }
 
+    /// Gives a session without state that of another which holds no tokens, with its plans: a model's first session
+    /// takes what was made while the weights arrived. False when there is none.
+    pub fn adopt_empty(&mut self, id: SessionId) -> bool {
+        let empty = |s: &Option<Session>| s.as_ref().is_some_and(|s| s.state.ids.is_empty() && s.state.position == 0);
+        let from = self.all.iter().find(|(other, s)| **other != id && empty(s)).map(|(other, _)| *other);
+        let taken = from.and_then(|other| self.all.get_mut(&other)).and_then(Option::take);
+        let found = taken.is_some();
+        if found {
+            self.all.insert(id, taken);
+        }
+        found
+    }
+
     /// Counts a session as used now, then parks the others within the budget.
     pub fn touch(&mut self, id: SessionId, executor: &mut dyn Executor) {
         self.uses += 1;
