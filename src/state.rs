@@ -326,7 +326,7 @@ fn free(layers: Vec<LayerState>, executor: &mut dyn Executor) {
     buffers.into_iter().for_each(|b| executor.destroy_buffer(b));
 }
 
-/// Bytes of a row of `kv_dim` elements. head_dim is a multiple of 4, so a row is whole words in either type.
+/// Bytes of a row of `kv_dim` elements. head_dim is a multiple of 4, so a row is whole words in every type.
 fn row_bytes(kv_dim: u32, kv_type: KvType) -> u64 {
-    u64::from(kv_dim) * if kv_type == KvType::F16 { 2 } else { 4 }
+    kv_type.bytes(u64::from(kv_dim))
 }

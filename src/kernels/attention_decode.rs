@@ -7,7 +7,6 @@
 //! the merge ignores them.
 
 use super::params::{self, Field, params};
-use super::reference::cache_value;
 use super::{Access, Bind, Caps, Kernel, KvType, Slot, Step, StepState, Variant};
 
 /// What to do.
@@ -89,11 +88,6 @@ fn heads_per_workgroup(group: u32, head_dim: u32) -> u32 {
     group.div_ceil(group.div_ceil(fits))
 }
 
-/// The part of `caps` that changes the text, so that tiers share pipelines: f16 loads of an f16 cache.
-fn caps_used(caps: &Caps, kv_type: KvType) -> Caps {
-    Caps { f16: caps.f16 && kv_type == KvType::F16, subgroups: false, ..*caps }
-}
-
 /// Builds the step.
 pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
     let group = args.n_heads / args.n_kv_heads;
@@ -116,8 +110,9 @@ pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
     Step {
         kernel: &AttentionDecode,
         label: label.to_string(),
-        variant: Variant::new("attention_decode", &caps_used(caps, args.kv_type))
-            .flag("KV_F32", args.kv_type == KvType::F32)
+        variant: args
+            .kv_type
+            .define(Variant::new("attention_decode", &args.kv_type.caps_used(caps)))
             .constant("WG", WG)
             .constant("HEAD_DIM", args.head_dim)
             .constant("HEADS", heads),
@@ -143,7 +138,7 @@ impl Kernel for AttentionDecode {
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
         let p: Params = params::decode(params);
         let [q, k_cache, v_cache, state, gone, partials, stats] = io else { panic!("attention_decode has 7 bindings") };
-        let kv_type = if variant.has("KV_F32") { KvType::F32 } else { KvType::F16 };
+        let kv_type = KvType::of(variant);
         let (head_dim, kv_row) = (variant.get("HEAD_DIM") as usize, 4 * p.kv_row4 as usize);
         let row = StepState::from_words(state.words()).row;
         let active = active_splits(row, p.window, p.n_splits);
@@ -158,8 +153,7 @@ impl Kernel for AttentionDecode {
                 let of_head = |key: usize, d: usize| key * kv_row + head / p.group as usize * head_dim + d;
                 let score = |&key: &usize| {
                     let dims = (0..head_dim).map(|d| {
-                        f64::from(q.f32s()[head * head_dim + d])
-                            * cache_value(k_cache.words(), kv_type, of_head(key, d))
+                        f64::from(q.f32s()[head * head_dim + d]) * kv_type.load(k_cache.words(), of_head(key, d))
                     });
                     f64::from(p.scale) * dims.sum::<f64>()
                 };
@@ -170,7 +164,7 @@ impl Kernel for AttentionDecode {
                 stats.f32s_mut()[2 * at] = max as f32;
                 stats.f32s_mut()[2 * at + 1] = weights.iter().sum::<f64>() as f32;
                 for d in 0..head_dim {
-                    let v = |key: usize| cache_value(v_cache.words(), kv_type, of_head(key, d));
+                    let v = |key: usize| kv_type.load(v_cache.words(), of_head(key, d));
                     let sum: f64 = keys.iter().zip(&weights).map(|(&key, w)| w * v(key)).sum();
                     partials.f32s_mut()[at * head_dim + d] = sum as f32;
                 }

@@ -2,7 +2,6 @@
 //! Token t sees keys max(0, r + t + 1 - window) ..= r + t of its KV head h, r = row - gone[h].
 
 use super::params::{self, Field, params};
-use super::reference::cache_value;
 use super::{Access, Bind, Caps, Kernel, KvType, Slot, Step, StepState, Variant};
 
 /// What to do.
@@ -58,7 +57,7 @@ const WORKGROUP_BYTES: u32 = 16 << 10;
 
 /// Bytes of workgroup memory of the shader for tiles of `keys`.
 fn workgroup_bytes(keys: u32, head_dim: u32, kv_type: KvType) -> u32 {
-    let quad = if kv_type == KvType::F16 { 8 } else { 16 };
+    let quad = kv_type.bytes(4) as u32;
     keys * (head_dim / 4 + 1) * quad + 16 * ROWS * 4 + keys * ROWS * 4
 }
 
@@ -94,12 +93,12 @@ pub fn step(caps: &Caps, label: &str, args: &Args) -> Step {
         q_stride4: args.q_stride / 4,
         out_stride4: args.out_stride / 4,
     };
-    let used = Caps { f16: caps.f16 && args.kv_type == KvType::F16, subgroups: false, ..*caps };
     Step {
         kernel: &AttentionPrefill,
         label: label.to_string(),
-        variant: Variant::new("attention_prefill", &used)
-            .flag("KV_F32", args.kv_type == KvType::F32)
+        variant: args
+            .kv_type
+            .define(Variant::new("attention_prefill", &args.kv_type.caps_used(caps)))
             .constant("HEAD_DIM", args.head_dim)
             .constant("HEADS", heads)
             .constant("KEYS", keys_per_tile(args.head_dim, args.kv_type)),
@@ -125,7 +124,7 @@ impl Kernel for AttentionPrefill {
     fn reference(&self, variant: &Variant, params: &[u8], io: &mut [Slot<'_>]) {
         let p: Params = params::decode(params);
         let [q, k_cache, v_cache, state, gone, out] = io else { panic!("attention_prefill has 6 bindings") };
-        let kv_type = if variant.has("KV_F32") { KvType::F32 } else { KvType::F16 };
+        let kv_type = KvType::of(variant);
         let (head_dim, kv_row) = (variant.get("HEAD_DIM") as usize, 4 * p.kv_row4 as usize);
         let group = (p.blocks * variant.get("HEADS")) as usize;
         let n_heads = kv_row / head_dim * group;
@@ -138,8 +137,7 @@ impl Kernel for AttentionPrefill {
                 let row = &q.f32s()[(t * 4 * p.q_stride4) as usize + head * head_dim..][..head_dim];
                 let score = |key: usize| {
                     let dims = row.iter().enumerate();
-                    let dot: f64 =
-                        dims.map(|(d, &x)| f64::from(x) * cache_value(k_cache.words(), kv_type, at(key, d))).sum();
+                    let dot: f64 = dims.map(|(d, &x)| f64::from(x) * kv_type.load(k_cache.words(), at(key, d))).sum();
                     f64::from(p.scale) * dot
                 };
                 let scores: Vec<f64> = keys.clone().map(score).collect();
@@ -147,7 +145,7 @@ impl Kernel for AttentionPrefill {
                 let weights: Vec<f64> = scores.iter().map(|s| (s - max).exp()).collect();
                 let total: f64 = weights.iter().sum();
                 for d in 0..head_dim {
-                    let v = |key: usize| cache_value(v_cache.words(), kv_type, at(key, d));
+                    let v = |key: usize| kv_type.load(v_cache.words(), at(key, d));
                     let sum: f64 = keys.clone().zip(&weights).map(|(key, w)| w * v(key)).sum();
                     out.f32s_mut()[(t * 4 * p.out_stride4) as usize + head * head_dim + d] = (sum / total) as f32;
                 }
@@ -162,7 +160,7 @@ mod tests {
 
     #[test]
     fn every_tile_fits_workgroup_memory() {
-        for kv_type in [KvType::F16, KvType::F32] {
+        for kv_type in KvType::EACH {
             for head_dim in (4..=256).step_by(4) {
                 let bytes = workgroup_bytes(keys_per_tile(head_dim, kv_type), head_dim, kv_type);
                 assert!(bytes <= WORKGROUP_BYTES, "{head_dim} {kv_type:?}: {bytes}");

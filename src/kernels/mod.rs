@@ -19,6 +19,7 @@ pub mod common;
 pub mod embed;
 pub mod gate_up;
 pub mod glu;
+mod kv;
 pub mod matmul;
 pub mod matvec;
 pub mod params;
@@ -30,6 +31,7 @@ pub mod sample;
 pub mod sample_reduce;
 
 pub use caps::{Caps, Tier};
+pub use kv::KvType;
 
 /// A buffer of an executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -255,36 +257,6 @@ impl Matrix {
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         self.layout.bytes(self.rows, self.cols)
-    }
-}
-
-/// Element type of the KV cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum KvType {
-    /// Two per word; the default.
-    F16,
-    /// For checks.
-    F32,
-}
-
-impl KvType {
-    /// Every type, the default first.
-    pub const EACH: [KvType; 2] = [KvType::F16, KvType::F32];
-
-    /// The name that options use.
-    pub fn name(self) -> &'static str {
-        match self {
-            KvType::F16 => "f16",
-            KvType::F32 => "f32",
-        }
-    }
-
-    /// The type of that name; `bad-request` with the names there are for another.
-    pub fn parse(name: &str) -> crate::Result<KvType> {
-        KvType::EACH.into_iter().find(|t| t.name() == name).ok_or_else(|| {
-            let names = KvType::EACH.map(KvType::name).join(" or ");
-            crate::Error::BadRequest(format!("kv storage is {name:?}; it must be {names}"))
-        })
     }
 }
 

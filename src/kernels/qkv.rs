@@ -3,7 +3,6 @@
 
 use super::common::{self, Teams, Tuning, WeightParams};
 use super::params::{self, Field, params};
-use super::reference::store_cache;
 use super::{Access, Kernel, OutputKind, Slot, StepState, Variant, reference};
 use super::{Bind, Caps, KvType, Matrix, Step};
 
@@ -142,9 +141,9 @@ pub fn step_with(caps: &Caps, label: &str, args: &Args<'_>, tuning: Tuning) -> S
         .flag("NORM", true)
         .flag("BIAS", args.bias.is_some())
         .flag("QK_NORM", args.qk_norm.is_some())
-        .flag("ODD_HALF", args.n_rot % 4 == 2)
-        .flag("KV_F32", args.kv_type == KvType::F32);
-    let mut variant = tuning.define(variant).constant("HEAD_DIM", args.head_dim).constant("N_ROT", args.n_rot);
+        .flag("ODD_HALF", args.n_rot % 4 == 2);
+    let mut variant =
+        tuning.define(args.kv_type.define(variant)).constant("HEAD_DIM", args.head_dim).constant("N_ROT", args.n_rot);
     variant = variant.constant("GONE_QUADS", gone_quads(args.k_heads, args.v_heads));
     if args.bias.is_some() {
         variant = variant.constant("BIAS_QUADS", heads * args.head_dim / 4);
@@ -190,7 +189,7 @@ impl Kernel for Qkv {
     }
 
     fn outputs(&self, variant: &Variant) -> OutputKind {
-        if variant.has("KV_F32") { OutputKind::F32 } else { OutputKind::F32ThenF16 }
+        KvType::of(variant).outputs()
     }
 
     fn params_fields(&self) -> Vec<Field> {
@@ -236,7 +235,7 @@ impl Kernel for Qkv {
         for (slot, values) in [(7, k), (8, v)] {
             for (h, head) in values.chunks_exact(dim).enumerate() {
                 let row = (row - io[9].words()[h]) as usize;
-                store_cache(&mut io[slot], variant, row * values.len() + h * dim, head);
+                KvType::of(variant).store(&mut io[slot], row * values.len() + h * dim, head);
             }
         }
     }

@@ -62,8 +62,9 @@ pub fn step(_caps: &Caps, label: &str, args: &Args) -> Step {
     Step {
         kernel: &RopeKv,
         label: label.to_string(),
-        variant: Variant::new("rope_kv", &Caps::BASE)
-            .flag("KV_F32", args.kv_type == KvType::F32)
+        variant: args
+            .kv_type
+            .define(Variant::new("rope_kv", &Caps::BASE))
             .flag("QK_NORM", args.qk_norm.is_some())
             .constant("WG", (args.head_dim / 2).next_power_of_two().clamp(32, 128))
             .constant("HEAD_DIM", args.head_dim)
@@ -88,7 +89,7 @@ impl Kernel for RopeKv {
         access
     }
     fn outputs(&self, variant: &Variant) -> OutputKind {
-        if variant.has("KV_F32") { OutputKind::F32 } else { OutputKind::F32ThenF16 }
+        KvType::of(variant).outputs()
     }
     fn params_fields(&self) -> Vec<Field> {
         params::fields::<Params>()
@@ -125,7 +126,7 @@ impl Kernel for RopeKv {
             for (cache, values) in [(&mut *k_cache, k), (&mut *v_cache, v)] {
                 for (h, head) in values.chunks_exact(head_dim).enumerate() {
                     let row = state.row as usize + t - gone.words()[h] as usize;
-                    reference::store_cache(cache, variant, row * kv_cols + h * head_dim, head);
+                    KvType::of(variant).store(cache, row * kv_cols + h * head_dim, head);
                 }
             }
         }

@@ -37,7 +37,7 @@ pub(super) fn table(caps: &Caps) -> Vec<Case> {
 
 /// Two KV heads with one block of query heads each, and two splits of more than a tile.
 pub(super) fn for_variant(variant: &Variant) -> Case {
-    let kv_type = if variant.has("KV_F32") { KvType::F32 } else { KvType::F16 };
+    let kv_type = KvType::of(variant);
     let (head_dim, n_heads) = (variant.get("HEAD_DIM"), 2 * variant.get("HEADS"));
     let shape = Shape { n_heads, n_kv_heads: 2, head_dim, row: 150, window: Some(131), n_splits: 2, kv_type };
     shape.case(&caps_of(variant))

@@ -32,7 +32,7 @@ pub(super) fn table(caps: &Caps) -> Vec<Case> {
 
 /// Two KV heads with one block of query heads each, two tiles of tokens (the second not full) and of keys.
 pub(super) fn for_variant(variant: &Variant) -> Case {
-    let kv_type = if variant.has("KV_F32") { KvType::F32 } else { KvType::F16 };
+    let kv_type = KvType::of(variant);
     let (head_dim, heads) = (variant.get("HEAD_DIM"), variant.get("HEADS"));
     let tokens = 32 / heads + 3;
     let (n_heads, row, window) = (2 * heads, 37, Some(30));

@@ -1,8 +1,7 @@
 //! Building blocks of test cases: seeded spiky inputs, sentinel-filled outputs, buffers numbered as they are added.
 
 use super::Case;
-use crate::kernels::reference::pack_f16;
-use crate::kernels::{Bind, BufferId, KvType, Matrix, MatrixPart, Step, StepState};
+use crate::kernels::{Bind, BufferId, KvType, Matrix, MatrixPart, Slot, Step, StepState};
 use crate::weights::random::{Random, random_rows};
 use crate::weights::{Layout, UNIT, units};
 
@@ -61,14 +60,12 @@ impl Fixture {
         words.resize(words.len() + MARGIN, SENTINEL);
         self.words(words)
     }
-    /// A KV cache with these values (rounded to f16 where the type says so).
+    /// A KV cache with these values, as the type stores them.
     pub fn cache(&mut self, kv_type: KvType, values: &[f32]) -> Bind {
-        match kv_type {
-            KvType::F32 => self.f32s(values),
-            KvType::F16 => {
-                self.words(values.as_chunks::<2>().0.iter().map(|&[lo, hi]| pack_f16(lo.into(), hi.into())).collect())
-            }
-        }
+        let mut words = vec![0; kv_type.bytes(values.len() as u64) as usize / 4];
+        let values: Vec<f64> = values.iter().map(|v| f64::from(*v)).collect();
+        kv_type.store(&mut Slot::Out(&mut words), 0, &values);
+        self.words(words)
     }
     /// A random matrix in parts of at most `part_rows` rows.
     pub fn matrix(&mut self, layout: Layout, rows: u32, cols: u32, part_rows: u32, seed: u64) -> Matrix {

@@ -80,7 +80,7 @@ pub(super) fn for_variant(variant: &Variant) -> Case {
         Some(q_heads) => [q_heads, kv_heads, kv_heads],
         None => [n_heads - kv_heads, kv_heads, 0],
     };
-    let kv_type = if variant.has("KV_F32") { KvType::F32 } else { KvType::F16 };
+    let kv_type = KvType::of(variant);
     // With a bias the variant may stand for thousands of rows: then a few columns must do.
     let cols = if n_heads * head_dim > 1024 { cols(layout)[1] } else { cols_for(layout, teams.lanes) };
     let tuning = Some(tuning);
@@ -136,8 +136,7 @@ impl Shape {
             .collect();
         let mut biases = rng.spiky(rows as usize);
         biases[rows as usize - 1] = -1e5; // v (or k) beyond f16
-        let per_word = if self.kv_type == KvType::F16 { 2 } else { 1 };
-        let cache_words = |heads: u32| (capacity * heads * self.head_dim / per_word) as usize;
+        let cache_words = |heads: u32| self.kv_type.bytes(u64::from(capacity * heads * self.head_dim)) as usize / 4;
         let args = Args {
             matrix: &matrix,
             q_heads: self.heads[0],
@@ -158,11 +157,7 @@ impl Shape {
             v_cache: f.output(cache_words(self.heads[2])),
             kv_type: self.kv_type,
         };
-        // WGSL leaves the direction of rounding to f16 open: one unit in the last of 11 bits.
-        let rtol = match self.kv_type {
-            KvType::F16 => 1.05e-3,
-            KvType::F32 => 2e-6,
-        };
+        let rtol = self.kv_type.rounding();
         let label = format!("{:?} heads of {} x {}, {} rotated", self.heads, self.head_dim, self.cols, self.n_rot);
         let step = match self.tuning {
             Some(tuning) => step_with(caps, &label, &args, tuning),

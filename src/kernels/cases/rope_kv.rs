@@ -27,7 +27,7 @@ pub(super) fn table(caps: &Caps) -> Vec<Case> {
 }
 
 pub(super) fn for_variant(variant: &Variant) -> Case {
-    let kv_type = if variant.has("KV_F32") { KvType::F32 } else { KvType::F16 };
+    let kv_type = KvType::of(variant);
     let (head_dim, n_rot) = (variant.get("HEAD_DIM"), variant.get("N_ROT"));
     let (n_heads, n_kv_heads, position, tokens, bucket) = (6, 2, 5, 3, 4);
     let qk_norm = variant.has("QK_NORM");
@@ -61,7 +61,7 @@ impl Shape {
         let turns: Vec<f32> = turns.chain([1.0, 0.0]).collect(); // not empty without rope
         let mut x = rng.spiky((bucket * stride) as usize);
         x[((n_heads + n_kv_heads) * head_dim) as usize] = -1e5; // v beyond f16
-        let cache_words = (capacity * n_kv_heads * head_dim) as usize / if kv_type == KvType::F16 { 2 } else { 1 };
+        let cache_words = kv_type.bytes(u64::from(capacity * n_kv_heads * head_dim)) as usize / 4;
         let args = Args {
             qkv: f.f32s_with_margin(&x),
             stride,
@@ -79,12 +79,8 @@ impl Shape {
             n_rot,
             n_tokens: bucket,
         };
-        // f16: WGSL leaves the direction of rounding open (one unit in the last of 11 bits), and a difference of
-        // products may cancel; f32: three roundings.
-        let (atol, rtol) = match kv_type {
-            KvType::F16 => (4e-6, 1.05e-3),
-            KvType::F32 => (4e-6, 1e-6),
-        };
+        // A difference of products may cancel.
+        let (atol, rtol) = (4e-6, kv_type.rounding());
         let label = format!("{n_heads}/{n_kv_heads} heads of {head_dim}, {tokens} tokens at {position}");
         f.case(step(caps, &label, &args), atol, rtol)
     }
