@@ -5,14 +5,14 @@
 mod attention;
 mod ffn;
 
-pub use attention::{AttentionWeights, QkvPart};
-pub use ffn::{DenseWeights, GateUp};
+pub use attention::{AttentionWeights, MixerWeights, QkvPart};
+pub use ffn::{DenseWeights, FfnWeights, GateUp};
 
 pub use super::upload::{Target, Upload, read_bytes, upload};
 
 use super::archs::Arch;
 use super::placer::{Buffers, OnDevice, OnPaper, Placer, Rows, Vectors};
-use super::spec::{Ffn, LayerSpec, Mixer, ModelSpec};
+use super::spec::{LayerSpec, ModelSpec};
 use super::tensors::{Dialect, Dim, Index, Role};
 use crate::error::{Error, Result};
 use crate::execute::Executor;
@@ -40,20 +40,6 @@ pub struct NormWeights {
     pub before_ffn: Option<Bind>,
     /// Of the FFN's output.
     pub after_ffn: Option<Bind>,
-}
-
-/// Weights of a mixer.
-#[derive(Debug, Clone)]
-pub enum MixerWeights {
-    /// Of [`Mixer::Attention`].
-    Attention(AttentionWeights),
-}
-
-/// Weights of an FFN.
-#[derive(Debug, Clone)]
-pub enum FfnWeights {
-    /// Of [`Ffn::Dense`].
-    Dense(DenseWeights),
 }
 
 /// Weights of one layer.
@@ -165,19 +151,18 @@ impl LayerWeights {
     }
     /// All matrices.
     pub fn matrices(&self) -> Vec<&Matrix> {
-        let MixerWeights::Attention(mixer) = &self.mixer;
-        let FfnWeights::Dense(ffn) = &self.ffn;
-        mixer.matrices().chain(ffn.linears().map(|l| &l.matrix)).collect()
+        self.mixer.matrices().into_iter().chain(self.ffn.matrices()).collect()
     }
     /// Norms and biases.
     pub fn vectors(&self) -> Vec<Bind> {
-        let MixerWeights::Attention(mixer) = &self.mixer;
-        let FfnWeights::Dense(ffn) = &self.ffn;
         let n = &self.norms;
         let norms = [n.before_mixer, n.after_mixer, n.before_ffn, n.after_ffn].into_iter().flatten();
-        norms.chain(mixer.vectors()).chain(ffn.linears().filter_map(|l| l.bias)).collect()
+        norms.chain(self.mixer.vectors()).chain(self.ffn.vectors()).collect()
     }
 }
+
+/// Weights that still wait for the buffer of their vectors.
+type Unbound<T> = Box<dyn FnOnce(&[Bind]) -> T>;
 
 /// Vectors of a layer that still wait for their buffer: indices into [`Vectors`].
 #[derive(Clone, Copy)]
@@ -223,9 +208,7 @@ impl<'a> Placer<'a, '_> {
         let after_mixer = norm(self, layer.norms.after_mixer, Role::MixerPostNorm)?;
         let before_ffn = norm(self, layer.norms.before_ffn, Role::FfnNorm)?;
         let after_ffn = norm(self, layer.norms.after_ffn, Role::FfnPostNorm)?;
-        let Mixer::Attention(attention) = &layer.mixer;
-        let mixer = attention::place(self, &mut vectors, spec, layer, attention, i)?;
-        let Ffn::Dense(_) = &layer.ffn;
+        let mixer = attention::place(self, &mut vectors, spec, layer, i)?;
         let ffn = ffn::place(self, &mut vectors, spec, layer, i)?;
         let binds = self.vectors(&format!("layer{i}.vectors"), vectors)?;
         Ok(LayerWeights {
@@ -235,8 +218,8 @@ impl<'a> Placer<'a, '_> {
                 before_ffn: before_ffn.bind(&binds),
                 after_ffn: after_ffn.bind(&binds),
             },
-            mixer: MixerWeights::Attention(mixer(&binds)),
-            ffn: FfnWeights::Dense(ffn(&binds)),
+            mixer: mixer(&binds),
+            ffn: ffn(&binds),
         })
     }
 

@@ -125,18 +125,21 @@ pub struct LayerSpec {
 impl LayerSpec {
     /// The attention of this layer, when that is its mixer.
     pub fn attention(&self) -> Option<&Attention> {
-        let Mixer::Attention(attention) = &self.mixer;
-        Some(attention)
+        match &self.mixer {
+            Mixer::Attention(attention) => Some(attention),
+        }
     }
     /// Activation of the FFN.
     pub fn activation(&self) -> Activation {
-        let Ffn::Dense(ffn) = &self.ffn;
-        ffn.activation
+        match &self.ffn {
+            Ffn::Dense(ffn) => ffn.activation,
+        }
     }
     /// Neurons of the FFN.
     pub fn d_ff(&self) -> u32 {
-        let Ffn::Dense(ffn) = &self.ffn;
-        ffn.d_ff
+        match &self.ffn {
+            Ffn::Dense(ffn) => ffn.d_ff,
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! The table of device layouts: everything that differs between them, but for their shader in `shaders/quant/`.
 
 use super::decode::{byte, half};
-use super::{random, transcode};
+#[cfg(not(target_arch = "wasm32"))]
+use super::random;
+use super::transcode;
 use crate::formats::DType::{BF16, F16, F32, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
 use crate::formats::Stored::{self, Blocks};
 use half::{bf16, f16};
@@ -50,6 +52,8 @@ pub(super) struct LayoutRow {
     /// The value of code `q` in column `c` of a row with these scale words: the definition of the layout.
     pub value: fn(q: u32, scales: &[u32], c: usize) -> f64,
     /// Fills a row's scales (of a layout without, its codes) for `c` columns whose values have this standard deviation.
+    /// For tests and synthetic models, which the shipped wasm has not.
+    #[cfg(not(target_arch = "wasm32"))]
     pub random: fn(row: &mut [u32], c: u32, std: f32, rng: &mut random::Random),
 }
 
@@ -64,6 +68,7 @@ pub(super) const ROWS: &[LayoutRow] = &[
         grain: 1,
         from: &[(Blocks(F32), transcode::plain)],
         value: |q, _, _| f32::from_bits(q).into(),
+        #[cfg(not(target_arch = "wasm32"))]
         random: |row, c, std, rng| random::floats(row, c, std, rng, |v| v.to_bits()),
     },
     LayoutRow {
@@ -75,6 +80,7 @@ pub(super) const ROWS: &[LayoutRow] = &[
         grain: 1,
         from: &[(Blocks(F16), transcode::plain)],
         value: |q, _, _| f16::from_bits(q as u16).into(),
+        #[cfg(not(target_arch = "wasm32"))]
         random: |row, c, std, rng| random::halves(row, c, std, rng, |v| f16::from_f32(v).to_bits()),
     },
     LayoutRow {
@@ -86,6 +92,7 @@ pub(super) const ROWS: &[LayoutRow] = &[
         grain: 1,
         from: &[(Blocks(BF16), transcode::plain)],
         value: |q, _, _| bf16::from_bits(q as u16).into(),
+        #[cfg(not(target_arch = "wasm32"))]
         random: |row, c, std, rng| random::halves(row, c, std, rng, |v| bf16::from_f32(v).to_bits()),
     },
     LayoutRow {
@@ -98,6 +105,7 @@ pub(super) const ROWS: &[LayoutRow] = &[
         grain: 32,
         from: &[(Blocks(Q4_0), transcode::q4_0)],
         value: |q, s, c| half(s, c / 32) * (f64::from(q) - 8.0),
+        #[cfg(not(target_arch = "wasm32"))]
         random: |row, c, std, rng| random::scales(row, c, std / 4.61, rng),
     },
     LayoutRow {
@@ -110,6 +118,7 @@ pub(super) const ROWS: &[LayoutRow] = &[
         grain: 32,
         from: &[(Blocks(Q8_0), transcode::q8_0)],
         value: |q, s, c| half(s, c / 32) * (f64::from(q) - 128.0),
+        #[cfg(not(target_arch = "wasm32"))]
         random: |row, c, std, rng| random::scales(row, c, std / 73.9, rng),
     },
     LayoutRow {
@@ -122,6 +131,7 @@ pub(super) const ROWS: &[LayoutRow] = &[
         grain: 256,
         from: &[(Blocks(Q4_K), transcode::q4_k)],
         value: affine_k,
+        #[cfg(not(target_arch = "wasm32"))]
         random: |row, _, std, rng| random::scales_k(row, 7.5, std / 4.61, rng),
     },
     LayoutRow {
@@ -133,6 +143,7 @@ pub(super) const ROWS: &[LayoutRow] = &[
         grain: 256,
         from: &[(Blocks(Q5_K), transcode::q5_k)],
         value: affine_k,
+        #[cfg(not(target_arch = "wasm32"))]
         random: |row, _, std, rng| random::scales_k(row, 15.5, std / 9.23, rng),
     },
     LayoutRow {
@@ -148,6 +159,7 @@ pub(super) const ROWS: &[LayoutRow] = &[
             let s = &s[5 * (c / 256)..];
             half(s, 0) * f64::from(byte(s, 4 + c % 256 / 16) as i8) * (f64::from(q) - 32.0)
         },
+        #[cfg(not(target_arch = "wasm32"))]
         random: |row, _, std, rng| random::scales_6k(row, std / 18.47, rng),
     },
     LayoutRow {
@@ -160,6 +172,7 @@ pub(super) const ROWS: &[LayoutRow] = &[
         grain: 32,
         from: &[(Blocks(Q4_1), transcode::q4_1)],
         value: affine,
+        #[cfg(not(target_arch = "wasm32"))]
         random: |row, _, std, rng| random::scales_aff(row, 7.5, std / 4.61, rng),
     },
     LayoutRow {
@@ -171,6 +184,7 @@ pub(super) const ROWS: &[LayoutRow] = &[
         grain: 32,
         from: &[(Blocks(Q5_0), transcode::q5_0)],
         value: |q, s, c| half(s, c / 32) * (f64::from(q) - 16.0),
+        #[cfg(not(target_arch = "wasm32"))]
         random: |row, c, std, rng| random::scales(row, c, std / 9.23, rng),
     },
     LayoutRow {
@@ -182,6 +196,7 @@ pub(super) const ROWS: &[LayoutRow] = &[
         grain: 32,
         from: &[(Blocks(Q5_1), transcode::q5_1)],
         value: affine,
+        #[cfg(not(target_arch = "wasm32"))]
         random: |row, _, std, rng| random::scales_aff(row, 15.5, std / 9.23, rng),
     },
 ];

@@ -1,9 +1,9 @@
 //! Places the weights of an attention layer: q, k and v stacked into as few matrices as layouts and limits allow.
 
 use super::super::placer::{Placer, Rows, Vectors};
-use super::super::spec::{Attention, LayerSpec, ModelSpec};
+use super::super::spec::{Attention, LayerSpec, Mixer, ModelSpec};
 use super::super::tensors::{Dialect, Role};
-use super::{Linear, Pending};
+use super::{Linear, Pending, Unbound};
 use crate::error::{Error, Result};
 use crate::kernels::{Bind, Matrix};
 
@@ -33,14 +33,44 @@ pub struct AttentionWeights {
     pub o: Linear,
 }
 
-impl AttentionWeights {
+/// Weights of a mixer.
+#[derive(Debug, Clone)]
+pub enum MixerWeights {
+    /// Of [`Mixer::Attention`].
+    Attention(AttentionWeights),
+}
+
+impl MixerWeights {
     /// All matrices.
-    pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
-        self.qkv.iter().map(|p| &p.matrix).chain([&self.o.matrix])
+    pub fn matrices(&self) -> Vec<&Matrix> {
+        match self {
+            MixerWeights::Attention(w) => w.qkv.iter().map(|p| &p.matrix).chain([&w.o.matrix]).collect(),
+        }
     }
     /// Biases and norms.
-    pub fn vectors(&self) -> impl Iterator<Item = Bind> {
-        self.qkv.iter().filter_map(|p| p.bias).chain(self.qk_norm).chain(self.o.bias)
+    pub fn vectors(&self) -> Vec<Bind> {
+        match self {
+            MixerWeights::Attention(w) => {
+                w.qkv.iter().filter_map(|p| p.bias).chain(w.qk_norm).chain(w.o.bias).collect()
+            }
+        }
+    }
+}
+
+/// Claims the tensors of a layer's mixer and makes its matrices; the weights are complete once the vectors have their
+/// buffer.
+pub(super) fn place<'a>(
+    placer: &mut Placer<'a, '_>,
+    vectors: &mut Vectors<'a>,
+    spec: &ModelSpec,
+    layer: &LayerSpec,
+    i: usize,
+) -> Result<Unbound<MixerWeights>> {
+    match &layer.mixer {
+        Mixer::Attention(attention) => {
+            let weights = place_attention(placer, vectors, spec, layer, attention, i)?;
+            Ok(Box::new(move |binds| MixerWeights::Attention(weights(binds))))
+        }
     }
 }
 
@@ -53,15 +83,14 @@ struct Projection<'a> {
     bias: Option<Rows<'a>>,
 }
 
-/// Claims the tensors and makes the matrices; the weights are complete once the vectors have their buffer.
-pub(super) fn place<'a>(
+fn place_attention<'a>(
     placer: &mut Placer<'a, '_>,
     vectors: &mut Vectors<'a>,
     spec: &ModelSpec,
     layer: &LayerSpec,
     attention: &Attention,
     i: usize,
-) -> Result<impl FnOnce(&[Bind]) -> AttentionWeights + use<>> {
+) -> Result<Unbound<AttentionWeights>> {
     let [q, k, v] = projections(placer, spec, layer, attention, i)?;
     let fits = |placer: &Placer<'a, '_>, parts: &[Projection<'a>]| {
         placer.fits(&parts.iter().map(|p| p.rows).collect::<Vec<_>>())
@@ -90,11 +119,11 @@ pub(super) fn place<'a>(
     let (o, o_bias) = placer.linear(spec, layer, Role::O, i)?;
     let o = placer.split_matrix(&format!("layer{i}.o"), &[o])?;
     let o_bias = Pending(vectors.add_stacked(&[(spec.d_model, o_bias)]));
-    Ok(move |binds: &[Bind]| AttentionWeights {
+    Ok(Box::new(move |binds| AttentionWeights {
         qkv: qkv.into_iter().map(|(part, bias)| QkvPart { bias: bias.bind(binds), ..part }).collect(),
         qk_norm: qk_norm.bind(binds),
         o: Linear { matrix: o, bias: o_bias.bind(binds) },
-    })
+    }))
 }
 
 /// Where the rows of q, k and v lie: in three tensors or in one.

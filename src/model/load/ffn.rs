@@ -1,11 +1,11 @@
 //! Places the weights of a dense FFN: gate and up stacked where layouts and limits allow.
 
 use super::super::placer::{Placer, Vectors};
-use super::super::spec::{LayerSpec, ModelSpec};
+use super::super::spec::{DenseFfn, Ffn, LayerSpec, ModelSpec};
 use super::super::tensors::Role;
-use super::{Linear, Pending};
+use super::{Linear, Pending, Unbound};
 use crate::error::Result;
-use crate::kernels::Bind;
+use crate::kernels::{Bind, Matrix};
 
 /// Gate and up projection of an FFN.
 #[derive(Debug, Clone)]
@@ -21,13 +21,35 @@ pub enum GateUp {
     },
 }
 
-/// Weights of [`super::super::spec::DenseFfn`].
+/// Weights of [`DenseFfn`].
 #[derive(Debug, Clone)]
 pub struct DenseWeights {
     /// Gate and up.
     pub gate_up: GateUp,
     /// `[d_model, d_ff]`
     pub down: Linear,
+}
+
+/// Weights of an FFN.
+#[derive(Debug, Clone)]
+pub enum FfnWeights {
+    /// Of [`Ffn::Dense`].
+    Dense(DenseWeights),
+}
+
+impl FfnWeights {
+    /// All matrices.
+    pub fn matrices(&self) -> Vec<&Matrix> {
+        match self {
+            FfnWeights::Dense(w) => w.linears().map(|l| &l.matrix).collect(),
+        }
+    }
+    /// Biases.
+    pub fn vectors(&self) -> Vec<Bind> {
+        match self {
+            FfnWeights::Dense(w) => w.linears().filter_map(|l| l.bias).collect(),
+        }
+    }
 }
 
 impl DenseWeights {
@@ -41,16 +63,33 @@ impl DenseWeights {
     }
 }
 
-/// Claims the tensors and makes the matrices; the weights are complete once the vectors have their buffer.
+/// Claims the tensors of a layer's FFN and makes its matrices; the weights are complete once the vectors have their
+/// buffer.
 pub(super) fn place<'a>(
     placer: &mut Placer<'a, '_>,
     vectors: &mut Vectors<'a>,
     spec: &ModelSpec,
     layer: &LayerSpec,
     i: usize,
-) -> Result<impl FnOnce(&[Bind]) -> DenseWeights + use<>> {
+) -> Result<Unbound<FfnWeights>> {
+    match &layer.ffn {
+        Ffn::Dense(dense) => {
+            let weights = place_dense(placer, vectors, spec, layer, dense, i)?;
+            Ok(Box::new(move |binds| FfnWeights::Dense(weights(binds))))
+        }
+    }
+}
+
+fn place_dense<'a>(
+    placer: &mut Placer<'a, '_>,
+    vectors: &mut Vectors<'a>,
+    spec: &ModelSpec,
+    layer: &LayerSpec,
+    dense: &DenseFfn,
+    i: usize,
+) -> Result<Unbound<DenseWeights>> {
     let label = |what: &str| format!("layer{i}.{what}");
-    let d_ff = layer.d_ff();
+    let d_ff = dense.d_ff;
     let (gate, gate_bias) = placer.linear(spec, layer, Role::Gate, i)?;
     let (up, up_bias) = placer.linear(spec, layer, Role::Up, i)?;
     let mut matrices = Vec::new();
@@ -65,7 +104,7 @@ pub(super) fn place<'a>(
     let (down, down_bias) = placer.linear(spec, layer, Role::Down, i)?;
     let down = placer.split_matrix(&label("down"), &[down])?;
     let down_bias = Pending(vectors.add_stacked(&[(spec.d_model, down_bias)]));
-    Ok(move |binds: &[Bind]| {
+    Ok(Box::new(move |binds| {
         let mut linears = matrices.into_iter().map(|(matrix, bias)| Linear { matrix, bias: bias.bind(binds) });
         DenseWeights {
             gate_up: match (linears.next(), linears.next()) {
@@ -75,5 +114,5 @@ pub(super) fn place<'a>(
             },
             down: Linear { matrix: down, bias: down_bias.bind(binds) },
         }
-    })
+    }))
 }

@@ -1,7 +1,7 @@
 //! Softmax attention: projections, rotation and cache write, scores, output projection.
 
-use super::super::load::{AttentionWeights, Linear, NormWeights};
-use super::super::spec::Attention;
+use super::super::load::{AttentionWeights, Linear, MixerWeights, NormWeights};
+use super::super::spec::{Attention, Mixer};
 use super::linear::Target;
 use super::{LayerBinds, Pass, Planner};
 use crate::kernels::{Bind, attention_decode, attention_prefill, matvec, qkv, rope_kv};
@@ -15,8 +15,15 @@ struct Cache {
 }
 
 impl Pass<'_> {
+    /// A layer's mixer, from and to the residual stream.
+    pub(super) fn mixer(&mut self, i: usize, spec: &Mixer, weights: &MixerWeights, norms: &NormWeights) {
+        match (spec, weights) {
+            (Mixer::Attention(spec), MixerWeights::Attention(w)) => self.attention(i, spec, w, norms),
+        }
+    }
+
     /// Three dispatches in decode when q, k and v are stacked: qkv, scores, output projection with the merge of splits.
-    pub(super) fn attention(&mut self, i: usize, spec: &Attention, w: &AttentionWeights, norms: &NormWeights) {
+    fn attention(&mut self, i: usize, spec: &Attention, w: &AttentionWeights, norms: &NormWeights) {
         let LayerBinds::Kv { k, v, gone } = self.planner.state.layers[i] else {
             unreachable!("an attention layer has a KV cache");
         };

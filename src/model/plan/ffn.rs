@@ -1,14 +1,21 @@
 //! The gated FFN: gate and up with the activation, then down.
 
-use super::super::load::{DenseWeights, GateUp, NormWeights};
-use super::super::spec::DenseFfn;
+use super::super::load::{DenseWeights, FfnWeights, GateUp, NormWeights};
+use super::super::spec::{DenseFfn, Ffn};
 use super::linear::Target;
 use super::{Pass, Planner};
 use crate::kernels::{gate_up, glu, matvec};
 
 impl Pass<'_> {
+    /// A layer's FFN, from and to the residual stream.
+    pub(super) fn ffn(&mut self, i: usize, spec: &Ffn, weights: &FfnWeights, norms: &NormWeights) {
+        match (spec, weights) {
+            (Ffn::Dense(spec), FfnWeights::Dense(w)) => self.dense_ffn(i, spec, w, norms),
+        }
+    }
+
     /// Two dispatches in decode when gate and up are stacked.
-    pub(super) fn dense_ffn(&mut self, i: usize, spec: &DenseFfn, w: &DenseWeights, norms: &NormWeights) {
+    fn dense_ffn(&mut self, i: usize, spec: &DenseFfn, w: &DenseWeights, norms: &NormWeights) {
         let Planner { spec: model, buffers: b, caps, .. } = self.planner;
         let label = |what: &str| format!("layer{i}.ffn.{what}");
         match (&w.gate_up, norms.before_ffn) {

@@ -9,8 +9,8 @@ mod linear;
 mod output;
 
 pub use super::buffers::{BUCKETS, Buffers, MAX_CHUNK, bucket};
-use super::load::{FfnWeights, LayerWeights, MixerWeights, Weights};
-use super::spec::{Ffn, LayerSpec, Mixer, ModelSpec};
+use super::load::{LayerWeights, Weights};
+use super::spec::{LayerSpec, ModelSpec};
 use crate::kernels::{Bind, Caps, KvType, Step, embed};
 
 /// What comes out of a pass.
@@ -123,11 +123,7 @@ impl Pass<'_> {
     }
 
     fn layer(&mut self, i: usize, layer: &LayerSpec, weights: &LayerWeights) {
-        match (&layer.mixer, &weights.mixer) {
-            (Mixer::Attention(spec), MixerWeights::Attention(w)) => self.attention(i, spec, w, &weights.norms),
-        }
-        match (&layer.ffn, &weights.ffn) {
-            (Ffn::Dense(spec), FfnWeights::Dense(w)) => self.dense_ffn(i, spec, w, &weights.norms),
-        }
+        self.mixer(i, &layer.mixer, &weights.mixer, &weights.norms);
+        self.ffn(i, &layer.ffn, &weights.ffn, &weights.norms);
     }
 }
