@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::plans::{Asked, BEST_FIRST, asked};
+use common::plans::{Asked, BEST_FIRST, asked, pairwise};
 use lacewing::gpu::wgsl::{Host, SHADERS, expand};
 use lacewing::kernels::params::{Field, Scalar, fields};
 use lacewing::kernels::{ALL, Access, Kernel, StepState, Tier, Variant, cases, sample_reduce};
@@ -247,6 +247,7 @@ fn cases_are_what_plans_ask_for() {
 
 /// Writes all texts as JSON: `tests/browser` compiles them with the browsers' own compilers.
 fn dump(variants: &[Asked], path: &Path) {
+    let chosen: HashSet<String> = pairwise(variants).iter().map(|a| a.variant.name()).collect();
     let mut texts: Vec<_> = variants
         .iter()
         .map(|Asked { variant, .. }| {
@@ -254,6 +255,8 @@ fn dump(variants: &[Asked], path: &Path) {
                 "name": variant.name(),
                 "f16": variant.has("F16"),
                 "subgroups": variant.has("SUBGROUPS"),
+                // Of the choice that the kernel tests run on software GPUs.
+                "chosen": chosen.contains(&variant.name()),
                 "tint": expand(variant, Host::Tint).unwrap(),
                 "naga": expand(variant, Host::Naga).unwrap(),
             })

@@ -77,7 +77,7 @@ import { runTests } from ${here("harness.mjs")};
 Object.assign(globalThis, globals);
 const variants = JSON.parse(readFileSync(${JSON.stringify(join(ROOT, "test-output/wgsl.json"))}, "utf8"));
 const gpu = create([]);
-const compile = () => compileAll(variants, gpu, "tint", console.log);
+const compile = () => compileAll(variants, gpu, "tint", "all", console.log);
 const counts = await runTests("tint", [["every shader variant compiles", compile]]);
 console.log("${RESULT}" + JSON.stringify(counts));
 process.exit(0);
