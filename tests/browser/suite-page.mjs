@@ -11,7 +11,7 @@ window.lines = [];
 const print = (line) => window.lines.push(line);
 console.log = print;
 const given = (name) => query.get(name) || undefined;
-const context = { base: query.get("base"), skipBig: given("skipBig"), real: given("real"), load, loadInWorker, LacewingError };
+const context = { base: query.get("base"), skipBig: given("skipBig"), real: given("real"), slow: where === "chromium", load, loadInWorker, LacewingError };
 const compileHere = async () => compileAll(await (await fetch("/wgsl.json")).json(), navigator.gpu, query.get("wgsl"), "chosen", print);
 const tests = [["every shader variant compiles", compileHere], ...suite(context)];
 runTests(where, tests, print).then(
