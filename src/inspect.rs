@@ -91,7 +91,7 @@ fn report(model: &ModelFiles, weights: &Weights, gpu_bytes: u64) -> Value {
         "supported": true,
         "format": if model.info.gguf { "gguf" } else { "safetensors" },
         "name": text.gguf.as_ref().and_then(|m| m.str("general.name")),
-        "spec": spec(&model.spec),
+        "spec": spec(&model.spec, weights),
         "parameters": model.tensors.tensors.iter().map(|t| t.rows() * t.cols()).sum::<u64>(),
         "file_bytes": model.tensors.sources.iter().map(|s| s.len()).sum::<u64>(),
         "tensors": by_dtype(&model.tensors),
@@ -137,7 +137,7 @@ fn per_layer<T: PartialEq + serde::Serialize>(values: impl Iterator<Item = T>) -
     }
 }
 
-fn spec(s: &ModelSpec) -> Value {
+fn spec(s: &ModelSpec, weights: &Weights) -> Value {
     fn attention<T: PartialEq + serde::Serialize>(s: &ModelSpec, of: impl Fn(&Attention) -> T) -> Value {
         per_layer(s.attentions().map(of))
     }
@@ -159,6 +159,9 @@ fn spec(s: &ModelSpec) -> Value {
         "activation": per_layer(s.layers.iter().map(|l| format!("{:?}", l.activation()))),
         "norms": per_layer(s.layers.iter().map(norms)),
         "qk_norm": attention(s, |a| a.qk_norm),
+        "qkv_bias": per_layer(
+            weights.layers.iter().filter_map(|l| Some(l.attention()?.qkv.iter().any(|p| p.bias.is_some()))),
+        ),
         "vocab_size": s.vocab_size,
         "context_length": s.context_length,
         // Through its shortest text: 1e-6, not 9.99999997e-7.

@@ -68,6 +68,9 @@ fn goldens_unlike_llama_give_their_specs() {
         let expected = if gemma { vec![(Some(8), 1e4), (None, 1e6), (Some(8), 1e4)] } else { vec![(None, 1e4); 2] };
         assert_eq!(layers, expected, "{name}");
         assert_eq!(s.ropes.len(), if gemma { 2 } else { 1 }, "{name}: equal embeddings are one");
+        let dir = folder(&format!("goldens/hf/{name}")).unwrap();
+        let report = block_on(inspect(&Folder::directory(&dir))).unwrap();
+        assert_eq!(report["spec"]["qkv_bias"], name == "qwen2", "{name}");
     }
 }
 

@@ -33,9 +33,13 @@ impl LoadOptions {
     }
 }
 
+/// Default of [`LoadOptions::parked_bytes`]. A page that makes a session per question and disposes of none must not fill
+/// the memory of a phone.
+const PARKED_BYTES: u64 = if cfg!(target_arch = "wasm32") { 128 << 20 } else { 512 << 20 };
+
 impl Default for LoadOptions {
     fn default() -> LoadOptions {
-        LoadOptions { context_length: None, kv_type: KvType::F16, depth: 3, parked_bytes: 512 << 20 }
+        LoadOptions { context_length: None, kv_type: KvType::F16, depth: 3, parked_bytes: PARKED_BYTES }
     }
 }
 
