@@ -102,6 +102,24 @@ fn options_that_nothing_computes_are_refused_by_name() {
     }
 }
 
+/// Files as converters and people leave them: metadata that nobody reads, or that other metadata outranks.
+#[test]
+fn odd_metadata_changes_nothing() {
+    let path = |name: &str| std::path::PathBuf::from(format!("tests/goldens/cases/gguf/{name}.gguf"));
+    let open_file = |name: &str| block_on(open(&Folder::file(&path(name)))).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let plain = open_file("g01-plain");
+    let tokenizer = |m: ModelFiles| lacewing::text::Tokenizer::from_gguf(m.text.gguf.unwrap()).unwrap();
+    let (spec, eos) = (plain.spec.clone(), plain.eos_ids.clone());
+    let expected = tokenizer(plain).encode("abc a\u{1F600}", true).unwrap();
+    for name in ["g02-vocab-size", "g03-nul", "g04-latin1-author", "g06-no-scores"] {
+        let found = open_file(name);
+        assert_eq!((&found.spec, &found.eos_ids), (&spec, &eos), "{name}");
+        let ids = tokenizer(found).encode("abc a\u{1F600}", true).unwrap();
+        // Without scores other pieces come first.
+        assert!(ids == expected || name == "g06-no-scores", "{name}: {ids:?}");
+    }
+}
+
 #[test]
 fn other_goldens_are_refused_by_name() {
     // The repository has only those that run.

@@ -301,8 +301,9 @@ fn bad_vocabularies_are_errors() {
         (vec![], "bad-file"),
         (vec![model("llama")], "bad-file"),
         (vec![model("t5"), tokens.clone()], "unsupported-format"),
-        (vec![model("llama"), tokens.clone()], "bad-file"),
         (vec![model("llama"), tokens.clone(), ("scores", Meta::Floats(vec![0.0; 5]))], "bad-file"),
+        (vec![model("llama"), tokens.clone(), ("scores", strings(&["0"; 6]))], "bad-file"),
+        (vec![model("llama"), tokens.clone(), ("token_type", Meta::Skipped("a list of lists"))], "bad-file"),
         (vec![model("gpt2"), tokens.clone()], "bad-file"),
         (
             vec![model("gpt2"), tokens.clone(), ("merges", strings(&[])), ("token_type", Meta::Ints(vec![1]))],
@@ -323,6 +324,26 @@ fn bad_vocabularies_are_errors() {
     ];
     let tokenizer = Tokenizer::from_gguf(meta(&odd)).unwrap();
     assert_eq!((tokenizer.bos(), tokenizer.encode("aba", true).unwrap()), (None, vec![5, 3]));
+}
+
+/// Scores as files in the wild have them: none, whole numbers, and more of them (and of types) than tokens.
+#[test]
+fn scores_count_as_far_as_they_go() {
+    use lacewing::formats::gguf::Value as Meta;
+    let tokens = ["<unk>", "<s>", "</s>", "a", "b", "ab", "ba", "\u{2581}"].map(String::from).to_vec();
+    let encode = |scores: Option<Meta>| {
+        let mut entries = vec![("model", Meta::String("llama".into())), ("tokens", Meta::Strings(tokens.clone()))];
+        entries.push(("token_type", Meta::Ints(vec![2, 3, 3, 1, 1, 1, 1, 1, 3, 3])));
+        entries.push(("add_space_prefix", Meta::Bool(false)));
+        entries.extend(scores.map(|s| ("scores", s)));
+        let entries = entries.into_iter().map(|(k, v)| (format!("tokenizer.ggml.{k}"), v)).collect();
+        Tokenizer::from_gguf(Metadata { entries }).unwrap().encode("aba", false).unwrap()
+    };
+    let right = vec![0.0, 0.0, 0.0, -1.0, -1.0, -3.0, -2.0, -1.0];
+    assert_eq!(encode(None), [5, 3], "the leftmost pair first");
+    assert_eq!(encode(Some(Meta::Floats(right.clone()))), [3, 6]);
+    assert_eq!(encode(Some(Meta::Floats([&right[..], &[9.0; 4]].concat()))), [3, 6]);
+    assert_eq!(encode(Some(Meta::Ints(right.iter().map(|s| *s as i64).collect()))), [3, 6]);
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub enum Value {
     Bools(Vec<bool>),
     /// ARRAY of STRING
     Strings(Vec<String>),
+    /// What no key that is read may hold: an array of arrays, or of integers beyond 2^63. It is skipped, and says so.
+    Skipped(&'static str),
 }
 
 /// Metadata of a GGUF file, in file order.

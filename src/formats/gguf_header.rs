@@ -14,6 +14,8 @@ const MAX_STEP: u64 = 4 << 20;
 const HEADER_LIMIT: u64 = 128 << 20;
 /// Longest key (a rule of the format).
 const MAX_KEY: usize = 65535;
+/// Arrays within arrays that are skipped, at most.
+const MAX_DEPTH: usize = 8;
 /// Longest piece that is taken from the window at once.
 const MAX_PIECE: u64 = 1 << 20;
 /// What a metadata entry takes beside its texts: its row of the list, and of the set that finds repeated keys.
@@ -59,8 +61,12 @@ pub(super) async fn read(source: &dyn ByteSource, memory: &mut Memory) -> Result
     for _ in 0..n_kv {
         let key = r.name("a metadata key", MAX_KEY).await?;
         r.promise(2 * key.len() as u64 + ENTRY)?;
-        let value = r.value(&key).await?;
-        if !keys.insert(key.clone()) {
+        let value = match r.value(&key).await? {
+            Value::String(text) => Value::String(without_nul(text)),
+            other => other,
+        };
+        // Different keys that are no text may look alike; nothing reads them.
+        if !keys.insert(key.clone()) && !key.contains(char::REPLACEMENT_CHARACTER) {
             return Err(r.bad(&format!("has the metadata key {key:?} twice")));
         }
         metadata.entries.push((key, value));
@@ -85,6 +91,12 @@ fn check_version(version: u32, name: &str) -> Result<()> {
         ))),
         v => Err(Error::UnsupportedFormat(format!("{name} is GGUF version {v}; versions 2 and 3 are supported"))),
     }
+}
+
+/// The text as C reads it: some converters (of 2023) count the NUL at its end. Not for tokens: one of them may be NUL.
+fn without_nul(mut text: String) -> String {
+    text.truncate(text.trim_end_matches('\0').len());
+    text
 }
 
 /// What other tensor types are called.
@@ -244,17 +256,18 @@ impl Reader<'_> {
         self.memory.take(bytes, self.source.name())
     }
 
-    /// A key or a tensor's name; longer ones than `most` bytes are refused.
+    /// A key or a tensor's name, without NULs at its end; longer ones than `most` bytes are refused.
     async fn name(&mut self, what: &str, most: usize) -> Result<String> {
         let len = self.u64(what).await?;
         self.check_count(len, 1, "bytes of a name")?;
         if len > most as u64 {
             return Err(self.bad(&format!("is damaged: {what} has {len} bytes; at most {most} are allowed")));
         }
-        self.text(len, what).await
+        Ok(without_nul(self.text(len, what).await?))
     }
 
-    /// A text of `len` bytes; its memory is promised already.
+    /// A text of `len` bytes; its memory is promised already. Bytes that are not UTF-8 become U+FFFD: names of authors
+    /// are cut or in other encodings, and what is read does not fit any word that is expected.
     async fn text(&mut self, len: u64, what: &str) -> Result<String> {
         self.check_take(len, what)?;
         let mut bytes = Vec::with_capacity(len as usize);
@@ -262,7 +275,18 @@ impl Reader<'_> {
             let piece = (len - bytes.len() as u64).min(MAX_PIECE);
             bytes.extend_from_slice(self.take(piece, what).await?);
         }
-        String::from_utf8(bytes).map_err(|_| self.bad(&format!("is damaged: {what} is not UTF-8")))
+        String::from_utf8(bytes).or_else(|e| {
+            let broken = char::REPLACEMENT_CHARACTER;
+            let chunks = || e.as_bytes().utf8_chunks().map(|c| (c.valid(), !c.invalid().is_empty()));
+            let n = chunks().map(|(valid, ends)| valid.len() + if ends { broken.len_utf8() } else { 0 }).sum();
+            self.promise(n as u64)?;
+            let mut text = String::with_capacity(n);
+            for (valid, ends) in chunks() {
+                text.push_str(valid);
+                text.extend(ends.then_some(broken));
+            }
+            Ok(text)
+        })
     }
 
     async fn string(&mut self, what: &str) -> Result<String> {
@@ -304,12 +328,12 @@ impl Reader<'_> {
             }
             return Ok(Value::Strings(out));
         }
+        if kind == kind::ARRAY {
+            self.skip_arrays(n, key).await?;
+            return Ok(Value::Skipped("a list of lists"));
+        }
         let Some(size) = width(kind) else {
-            let name = self.source.name();
-            return Err(match kind {
-                kind::ARRAY => Error::UnsupportedFormat(format!("{name}: {key:?} is an array of arrays")),
-                _ => self.bad(&format!("is damaged: {key:?} has the element type {kind}; 0 to 12 exist")),
-            });
+            return Err(self.bad(&format!("is damaged: {key:?} has the element type {kind}; 0 to 12 exist")));
         };
         self.check_count(n, size, &elements)?;
         self.promise(n.saturating_mul(8))?;
@@ -319,10 +343,10 @@ impl Reader<'_> {
             _ => Value::Ints(Vec::with_capacity(n as usize)),
         };
         let mut left = n;
+        let mut fits = true;
         while left > 0 {
             let some = left.min(1 << 16);
             left -= some;
-            let mut fits = true;
             for b in self.take(some * size, key).await?.chunks_exact(size as usize) {
                 match (&mut out, scalar(kind, b)) {
                     (Value::Ints(out), Value::Int(i)) => match i64::try_from(i) {
@@ -334,11 +358,50 @@ impl Reader<'_> {
                     _ => {}
                 }
             }
-            if !fits {
-                return Err(self.bad(&format!("is damaged: {key:?} has an element beyond 2^63")));
+        }
+        Ok(if fits { out } else { Value::Skipped("a list with numbers beyond 2^63") })
+    }
+
+    /// Passes `n` arrays, which may hold arrays.
+    async fn skip_arrays(&mut self, n: u64, key: &str) -> Result<()> {
+        let mut open = vec![n];
+        while let Some(left) = open.last_mut() {
+            if *left == 0 {
+                open.pop();
+                continue;
+            }
+            *left -= 1;
+            let kind = self.u32(key).await?;
+            let n = self.u64(key).await?;
+            let elements = format!("elements of {key:?}");
+            match (kind, width(kind)) {
+                (_, Some(size)) => {
+                    self.check_count(n, size, &elements)?;
+                    self.skip(n * size, key).await?;
+                }
+                (kind::STRING, _) => {
+                    self.check_count(n, 8, &elements)?;
+                    for _ in 0..n {
+                        let len = self.u64(key).await?;
+                        self.skip(len, key).await?;
+                    }
+                }
+                (kind::ARRAY, _) if open.len() < MAX_DEPTH => open.push(n),
+                _ => return Err(self.bad(&format!("is damaged: {key:?} has lists of type {kind} in its lists"))),
             }
         }
-        Ok(out)
+        Ok(())
+    }
+
+    async fn skip(&mut self, n: u64, what: &str) -> Result<()> {
+        self.check_take(n, what)?;
+        let mut left = n;
+        while left > 0 {
+            let some = left.min(MAX_PIECE);
+            self.take(some, what).await?;
+            left -= some;
+        }
+        Ok(())
     }
 
     async fn tensor(&mut self) -> Result<RawTensor> {

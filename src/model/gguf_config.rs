@@ -28,7 +28,12 @@ impl ArchInfo {
                 "keys of {k} and values of {v} dimensions per head are not supported yet: both must be equal"
             )));
         }
-        let tokens = meta.strings("tokenizer.ggml.tokens").map(|t| u32::try_from(t.len()).unwrap_or(u32::MAX));
+        // As in llama.cpp the list of tokens decides: vocab_size goes stale when tokens are added, and is read only where
+        // there is no list.
+        let vocab_size = match meta.strings("tokenizer.ggml.tokens") {
+            Some(tokens) => Some(u32::try_from(tokens.len()).unwrap_or(u32::MAX)),
+            None => int("vocab_size")?,
+        };
         Ok(ArchInfo {
             model_type: arch.to_string(),
             gguf: true,
@@ -39,7 +44,7 @@ impl ArchInfo {
             n_kv_heads: per_layer("attention.head_count_kv")?,
             head_dim,
             d_ff: per_layer("feed_forward_length")?,
-            vocab_size: int("vocab_size")?.or(tokens),
+            vocab_size,
             n_experts: int("expert_count")?.unwrap_or(0),
             n_experts_per_token: int("expert_used_count")?.unwrap_or(0),
             d_ff_expert: int("expert_feed_forward_length")?,
@@ -100,6 +105,7 @@ fn wrong(key: &str, value: &Value, expected: &str) -> Error {
         Value::Float(f) => f.to_string(),
         Value::Bool(b) => b.to_string(),
         Value::String(_) => "a text".into(),
+        Value::Skipped(what) => (*what).into(),
         Value::Ints(_) | Value::Floats(_) | Value::Bools(_) | Value::Strings(_) => "a list".into(),
     };
     Error::BadFile(format!("GGUF metadata: {key} is {found}, expected {expected}"))

@@ -160,8 +160,13 @@ async fn kind(files: &dyn Files) -> Result<Kind> {
 
 async fn open_gguf(files: &dyn Files) -> Result<ModelFiles> {
     let (meta, tensors) = gguf::read(files).await?;
-    let info = ArchInfo::from_gguf(&meta)?;
+    let mut info = ArchInfo::from_gguf(&meta)?;
     supported(&info)?;
+    // Matrices may have rows for more tokens than there are, when vocab_size says so, too.
+    let padded = meta.u32(&format!("{}.vocab_size", info.model_type)).filter(|said| info.vocab_size < Some(*said));
+    if padded.is_some_and(|n| tensors.get("token_embd.weight").is_some_and(|t| t.rows() == u64::from(n))) {
+        info.vocab_size = padded;
+    }
     let factors = rope_factors(&tensors).await?;
     let spec = build(&info, &tensors, factors)?;
     Ok(ModelFiles {

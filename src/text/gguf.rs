@@ -36,10 +36,10 @@ impl Table {
             Error::BadFile("the GGUF file has no tokenizer.ggml.tokens: expected the vocabulary as an array of strings; convert the model again".into())
         })?;
         limits::check(tokens.len(), 0, tokens.iter().map(String::len).sum())?;
-        let types = match meta.ints("tokenizer.ggml.token_type") {
-            Some(types) if types.len() != tokens.len() => return Err(length("token_type", types.len(), tokens.len())),
-            Some(types) => types.to_vec(),
+        let types = match meta.get("tokenizer.ggml.token_type") {
             None => vec![1; tokens.len()],
+            Some(Meta::Ints(types)) => per_token("token_type", types, tokens.len(), |t| t)?,
+            Some(_) => return Err(no_numbers("token_type")),
         };
         // Empty and repeated spellings cannot be told apart in text; give them names that no text contains.
         let mut seen = std::collections::HashSet::with_capacity(tokens.len());
@@ -96,9 +96,20 @@ fn take(meta: &mut Metadata, key: &str) -> Option<Vec<String>> {
     }
 }
 
-fn length(key: &str, found: usize, expected: usize) -> Error {
+/// The entries of a list that belong to the `n` tokens; what comes after them belongs to none.
+fn per_token<T: Copy, U>(key: &str, list: &[T], n: usize, convert: impl Fn(T) -> U) -> Result<Vec<U>> {
+    let Some(list) = list.get(..n) else {
+        return Err(Error::BadFile(format!(
+            "tokenizer.ggml.{key} has {} entries, expected one per token ({n}); convert the model again",
+            list.len()
+        )));
+    };
+    Ok(list.iter().map(|t| convert(*t)).collect())
+}
+
+fn no_numbers(key: &str) -> Error {
     Error::BadFile(format!(
-        "tokenizer.ggml.{key} has {found} entries, expected one per token ({expected}); convert the model again"
+        "tokenizer.ggml.{key} is not a list of numbers, expected one per token; convert the model again"
     ))
 }
 
@@ -117,7 +128,7 @@ pub(super) fn build(mut meta: Metadata) -> Result<Tokenizer> {
     const LISTS: [&str; 4] = ["tokens", "token_type", "scores", "merges"];
     let wanted = |key: &str| key.strip_prefix("tokenizer.ggml.").is_some_and(|k| LISTS.contains(&k));
     meta.entries.retain(|(key, value)| match value {
-        Meta::Ints(_) | Meta::Floats(_) | Meta::Bools(_) | Meta::Strings(_) => wanted(key),
+        Meta::Ints(_) | Meta::Floats(_) | Meta::Bools(_) | Meta::Strings(_) | Meta::Skipped(_) => wanted(key),
         Meta::String(text) => text.len() < 1024 || key == "tokenizer.huggingface.json",
         Meta::Int(_) | Meta::Float(_) | Meta::Bool(_) => true,
     });
@@ -186,16 +197,12 @@ fn spm_decoder(strip: bool) -> Result<DecoderWrapper> {
 
 fn spm(meta: &mut Metadata) -> Result<Tokenizer> {
     let mut table = Table::read(meta)?;
-    let scores = match meta.floats("tokenizer.ggml.scores") {
-        Some(scores) if scores.len() != table.tokens.len() => {
-            return Err(length("scores", scores.len(), table.tokens.len()));
-        }
-        Some(scores) => scores.to_vec(),
-        None => {
-            return Err(Error::BadFile(
-                "the GGUF file has a llama vocabulary without tokenizer.ggml.scores: expected one score per token; convert the model again".into(),
-            ));
-        }
+    let scores = match meta.get("tokenizer.ggml.scores") {
+        // As in llama.cpp: all pairs are alike, so that the leftmost is merged first.
+        None => vec![0.0; table.n_tokens],
+        Some(Meta::Floats(scores)) => per_token("scores", scores, table.n_tokens, |s| s)?,
+        Some(Meta::Ints(scores)) => per_token("scores", scores, table.n_tokens, |s| s as f32)?,
+        Some(_) => return Err(no_numbers("scores")),
     };
     let prefix = meta.bool("tokenizer.ggml.add_space_prefix").unwrap_or(true);
     let unknown = table.id("unknown").or(table.checked(0));

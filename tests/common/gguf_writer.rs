@@ -155,6 +155,7 @@ impl Written {
             Value::Floats(v) => self.array(6, v, |o, f| o.put(&f.to_le_bytes())),
             Value::Bools(v) => self.array(7, v, |o, b| o.put(&[u8::from(*b)])),
             Value::Strings(v) => self.array(8, v, |o, s| o.string(s)),
+            Value::Skipped(what) => panic!("{what} cannot be written"),
         }
     }
 }
