@@ -267,14 +267,7 @@ fn any_ids_stream_as_they_decode() {
         };
         let n = tokenizer.vocab_size() as u32;
         for _ in 0..100 {
-            // Byte tokens of SentencePiece come in pairs with a word: a broken run of them decodes differently when
-            // its end is not known yet.
-            let ids: Vec<u32> =
-                (0..60)
-                    .map(|i| {
-                        if name == "llama-spm" && i % 2 == 0 { 300 + random() % (n - 300) } else { random() % (n + 50) }
-                    })
-                    .collect();
+            let ids: Vec<u32> = (0..60).map(|_| random() % (n + 50)).collect();
             let mut stream = Detokenizer::new(&tokenizer);
             let mut text: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
             text += &stream.finish().unwrap();
@@ -285,6 +278,51 @@ fn any_ids_stream_as_they_decode() {
         let mut stream = Detokenizer::new(&tokenizer);
         ids.iter().for_each(|&id| drop(stream.push(id).unwrap()));
         assert!(start.elapsed().as_secs() < 10, "{name}: {:?} for {} ids", start.elapsed(), ids.len());
+    }
+}
+
+#[test]
+fn only_broken_bytes_of_sentencepiece_are_replaced() {
+    use lacewing::formats::gguf::Value as Meta;
+    let mut tokens: Vec<String> = (0..256).map(|b| format!("<0x{b:02X}>")).collect();
+    tokens.extend(["<s>", "▁a"].map(String::from));
+    let model = serde_json::json!({"type": "BPE", "byte_fallback": true, "merges": [],
+        "vocab": tokens.iter().zip(0..).collect::<std::collections::HashMap<_, u32>>()});
+    let decoders = serde_json::json!([{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]);
+    let file = serde_json::json!({"version": "1.0", "added_tokens": [], "model": model, "decoder": {"type": "Sequence", "decoders": decoders}});
+    let json = Tokenizer::from_json(file.to_string(), None, None).unwrap();
+    let types = (0..258)
+        .map(|id| match id {
+            256 => 3,
+            257 => 1,
+            _ => 6,
+        })
+        .collect();
+    let entries = [
+        ("model", Meta::String("llama".into())),
+        ("scores", Meta::Floats(vec![0.0; tokens.len()])),
+        ("token_type", Meta::Ints(types)),
+        ("tokens", Meta::Strings(tokens)),
+        ("add_space_prefix", Meta::Bool(false)),
+    ];
+    let entries = entries.into_iter().map(|(k, v)| (format!("tokenizer.ggml.{k}"), v)).collect();
+    let gguf = Tokenizer::from_gguf(Metadata { entries }).unwrap();
+    for (ids, expected) in [
+        (&[0xe4, 0x61][..], "\u{FFFD}a"),
+        (&[0x61, 0xe4], "a\u{FFFD}"),
+        (&[0x61, 0x80, 0x62, 0xc3, 0xa4, 0xff, 0xc3], "a\u{FFFD}bä\u{FFFD}\u{FFFD}"),
+        (&[0xf0, 0x9f, 0x98, 0x61], "\u{FFFD}\u{FFFD}\u{FFFD}a"),
+        (&[0xf0, 0x9f, 0x98, 0x80, 0xf0, 0x9f, 0x98, 257], "😀\u{FFFD}\u{FFFD}\u{FFFD} a"),
+        (&[0xe2, 0x96, 0x81, 0xe2, 257, 0x96], "▁\u{FFFD} a\u{FFFD}"),
+        (&[0x80; 12], &"\u{FFFD}".repeat(12)),
+    ] {
+        for tokenizer in [&json, &gguf] {
+            assert_eq!(tokenizer.decode(ids, true).unwrap(), expected, "{ids:x?}");
+            let mut stream = Detokenizer::new(tokenizer);
+            let mut text: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
+            text += &stream.finish().unwrap();
+            assert_eq!(text, expected, "{ids:x?} as a stream");
+        }
     }
 }
 
@@ -398,6 +436,110 @@ fn tools_choose_the_template_made_for_them() {
     assert_eq!(ids(only.clone(), &tools).unwrap(), [2]);
     let error = ids(only, &Value::Null).unwrap_err();
     assert!(error.code() == "unsupported-model" && error.to_string().contains("chat template"), "{error}");
+}
+
+/// Files of one template for everything and, where given, one for tools.
+fn text_of(template: &str, for_tools: Option<&str>) -> lacewing::Result<lacewing::session::text::Text> {
+    let named = |name: &str, text: &str| serde_json::json!({"name": name, "template": text});
+    let list: Vec<Value> =
+        [Some(named("default", template)), for_tools.map(|t| named("tool_use", t))].into_iter().flatten().collect();
+    lacewing::session::text::Text::new(lacewing::model::open::TextFiles {
+        tokenizer_json: Some(words(&["?", "plain", "tools"])),
+        tokenizer_config: Some(serde_json::json!({"chat_template": list})),
+        ..Default::default()
+    })
+}
+
+#[test]
+fn a_template_that_does_not_parse_is_an_error_of_chat_alone() {
+    let (messages, tools) = (serde_json::json!([{"role": "user", "content": "Hi"}]), serde_json::json!([]));
+    let long = "x".repeat((1 << 20) + 1);
+    for broken in ["{% wat %}{{ messages[0].content }}", "<|user|>\n{{ .Prompt }}</s>", "{% if true %}", "{{ x", &long]
+    {
+        let shown = &broken[..broken.len().min(40)];
+        let text = text_of(broken, None).unwrap_or_else(|e| panic!("{shown}: the load failed: {e}"));
+        assert!(text.has_chat_template(), "{shown}");
+        assert_eq!(text.tokenizer().unwrap().encode("plain", true).unwrap(), [1], "{shown}");
+        for tools in [&Value::Null, &tools] {
+            let error = text.chat(&messages, tools).expect_err(shown);
+            assert!(error.code() == "grammar-error" && error.to_string().contains("chat template"), "{shown}: {error}");
+        }
+        // Of two templates, the one that parses still works.
+        let text = text_of("plain", Some(broken)).unwrap();
+        assert_eq!(text.chat(&messages, &Value::Null).unwrap(), [1], "{shown}");
+        assert_eq!(text.chat(&messages, &tools).unwrap_err().code(), "grammar-error", "{shown}");
+        let text = text_of(broken, Some("tools")).unwrap();
+        assert_eq!(text.chat(&messages, &Value::Null).unwrap_err().code(), "grammar-error", "{shown}");
+        assert_eq!(text.chat(&messages, &tools).unwrap(), [2], "{shown}");
+    }
+}
+
+/// The ids are those of transformers for the same files.
+#[test]
+fn tokens_that_only_tokenizer_config_knows_are_added() {
+    let flags = |content: &str, special: bool| serde_json::json!({"content": content, "lstrip": false, "rstrip": false, "normalized": false, "single_word": false, "special": special});
+    let decoder = serde_json::json!({"3": flags("<|im_start|>", true), "0": flags("?", true), "4": flags("<|im_end|>", true), "5": flags("<think>", false)});
+    let load = |config: Value, map: Option<Value>| {
+        Tokenizer::from_json(words(&["?", "hi", "you"]), Some(&config), map.as_ref()).unwrap()
+    };
+    // As the file has it, and as text (as a large file is kept).
+    for decoder in [decoder.clone(), Value::String(decoder.to_string())] {
+        let config = serde_json::json!({"eos_token": "<|im_end|>", "pad_token": {"content": "[PAD]"}, "additional_special_tokens": ["[A]", "<|im_start|>"], "added_tokens_decoder": decoder});
+        // Where there is a list, special_tokens_map.json does not count.
+        let tokenizer = load(config, Some(serde_json::json!({"mask_token": "[MASK]"})));
+        let ids = tokenizer.encode("<|im_start|>hi<think>you<|im_end|>[PAD][A]", false).unwrap();
+        assert_eq!(ids, [3, 1, 5, 2, 4, 6, 7]);
+        assert_eq!((tokenizer.eos_ids(), tokenizer.eos_text().as_deref()), (vec![4], Some("<|im_end|>")));
+        assert_eq!((tokenizer.vocab_size(), tokenizer.token_id("[MASK]")), (8, None));
+        let special: Vec<u32> = (0..8).filter(|id| tokenizer.is_special(*id)).collect();
+        assert_eq!(special, [0, 3, 4, 6, 7]);
+        assert_eq!(tokenizer.decode(&ids, true).unwrap(), "hi <think> you");
+    }
+    let map = serde_json::json!({"eos_token": {"content": "</s>"}, "pad_token": "</s>"});
+    let tokenizer = load(serde_json::json!({}), Some(map));
+    assert_eq!((tokenizer.eos_ids(), tokenizer.encode("hi</s>", false).unwrap()), (vec![3], vec![1, 3]));
+    let bad = serde_json::json!({"added_tokens_decoder": {"x": 1}});
+    let error = Tokenizer::from_json(words(&["?"]), Some(&bad), None).err().unwrap();
+    assert!(error.code() == "bad-file" && error.to_string().contains("added_tokens_decoder"), "{error}");
+}
+
+/// As llama.cpp counts: the flag decides, not the template.
+#[test]
+fn a_gguf_that_adds_bos_gets_one_before_a_chat() {
+    use lacewing::formats::gguf::Value as Meta;
+    use lacewing::session::text::Text;
+    let strings = |list: &[&str]| Meta::Strings(list.iter().map(|s| s.to_string()).collect());
+    let ids = |kind: &str, add_bos: Option<bool>, template: &str| {
+        let mut entries = vec![
+            ("tokenizer.ggml.model", Meta::String(kind.into())),
+            ("tokenizer.ggml.tokens", strings(&["<unk>", "<s>", "</s>", "a", "<|user|>"])),
+            ("tokenizer.ggml.token_type", Meta::Ints(vec![2, 3, 3, 1, 4])),
+            ("tokenizer.ggml.scores", Meta::Floats(vec![0.0; 5])),
+            ("tokenizer.ggml.merges", strings(&[])),
+            ("tokenizer.ggml.bos_token_id", Meta::Int(1)),
+            ("tokenizer.ggml.eos_token_id", Meta::Int(2)),
+            ("tokenizer.ggml.add_space_prefix", Meta::Bool(false)),
+            ("tokenizer.chat_template", Meta::String(template.into())),
+        ];
+        entries.extend(add_bos.map(|add| ("tokenizer.ggml.add_bos_token", Meta::Bool(add))));
+        let gguf = Some(Metadata { entries: entries.into_iter().map(|(k, v)| (k.to_string(), v)).collect() });
+        let text = Text::new(lacewing::model::open::TextFiles { gguf, ..Default::default() }).unwrap();
+        text.chat(&serde_json::json!([{"role": "user", "content": "a"}]), &Value::Null).unwrap()
+    };
+    let (none, one) = ("<|user|>{{ messages[0].content }}", "{{ bos_token }}<|user|>{{ messages[0].content }}");
+    for kind in ["llama", "gpt2"] {
+        for template in [none, one] {
+            assert_eq!(ids(kind, Some(true), template), [1, 4, 3], "{kind} {template}");
+        }
+        assert_eq!(ids(kind, Some(true), "{{ bos_token }}<s>a"), [1, 3], "{kind}");
+        assert_eq!(ids(kind, Some(false), none), [4, 3], "{kind}");
+        assert_eq!(ids(kind, Some(false), one), [1, 4, 3], "{kind}");
+    }
+    // Without the flag the kind of the vocabulary decides.
+    assert_eq!(ids("llama", None, none), [1, 4, 3]);
+    assert_eq!(ids("gpt2", None, none), [4, 3]);
+    // A Hugging Face directory: nothing is added to what the template writes.
+    assert_eq!(text_of("plain", None).unwrap().chat(&serde_json::json!([]), &Value::Null).unwrap(), [1]);
 }
 
 #[test]

@@ -17,8 +17,9 @@ pub fn parse_json(name: &str, bytes: &[u8]) -> Result<Value> {
     parsed.map_err(|e| Error::BadFile(format!("{name} is not valid JSON: {e}; download it again")))
 }
 
-/// The members `keys` of a JSON file that is one object, as an object; the other members are skipped.
-pub(super) fn parse_keys(name: &str, bytes: &[u8], keys: &[&str]) -> Result<Value> {
+/// The members `keys` of a JSON file that is one object, as an object; the other members are skipped. Those
+/// that are in `unparsed`, too, come as their JSON text.
+pub(super) fn parse_keys(name: &str, bytes: &[u8], keys: &[&str], unparsed: &[&str]) -> Result<Value> {
     let text = utf8(name, bytes)?;
     let bad =
         |e: serde_json::Error| Error::BadFile(format!("{name} is not a valid JSON object: {e}; download it again"));
@@ -29,6 +30,10 @@ pub(super) fn parse_keys(name: &str, bytes: &[u8], keys: &[&str]) -> Result<Valu
     json.end().map_err(bad)?;
     let mut kept = Map::new();
     for (key, raw) in members {
+        if unparsed.contains(&key.as_str()) {
+            kept.insert(key, Value::String(raw.get().into()));
+            continue;
+        }
         check_values(name, raw.get())?;
         kept.insert(key, serde_json::from_str(raw.get()).map_err(bad)?);
     }

@@ -14,10 +14,24 @@ use std::ops::RangeInclusive;
 
 /// Largest config.json and the like.
 const MAX_CONFIG: u64 = 8 << 20;
-/// Keys of tokenizer_config.json and special_tokens_map.json that are read; the others (such as one entry per added token)
-/// are skipped.
-const TOKENIZER_KEYS: &[&str] =
-    &["bos_token", "eos_token", "add_bos_token", "add_eos_token", "tokenizer_class", "chat_template"];
+/// Keys of tokenizer_config.json and special_tokens_map.json that are read; the others are skipped.
+const TOKENIZER_KEYS: &[&str] = &[
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+    "additional_special_tokens",
+    ADDED_TOKENS,
+    "add_bos_token",
+    "add_eos_token",
+    "tokenizer_class",
+    "chat_template",
+];
+/// One entry of seven values per added token, of which there are up to tens of thousands: this stays text.
+const ADDED_TOKENS: &str = "added_tokens_decoder";
 /// Largest tokenizer.json: those of 262144 tokens have 33 MB.
 const MAX_TOKENIZER: u64 = 40 << 20;
 
@@ -241,7 +255,10 @@ async fn read_json(files: &dyn Files, name: &str) -> Result<Option<Value>> {
 
 /// The values of `TOKENIZER_KEYS`.
 async fn read_keys(files: &dyn Files, name: &str) -> Result<Option<Value>> {
-    read_whole(files, name, MAX_CONFIG).await?.map(|bytes| parse_keys(name, &bytes, TOKENIZER_KEYS)).transpose()
+    read_whole(files, name, MAX_CONFIG)
+        .await?
+        .map(|bytes| parse_keys(name, &bytes, TOKENIZER_KEYS, &[ADDED_TOKENS]))
+        .transpose()
 }
 
 /// The values of `rope_freqs.weight`.

@@ -9,9 +9,10 @@ use serde_json::Value;
 /// See the module.
 pub struct Text {
     tokenizer: Option<Tokenizer>,
-    template: Option<ChatTemplate>,
+    /// A template that does not parse is an error for those who chat: a plain text does without.
+    template: Option<Result<ChatTemplate>>,
     /// For conversations with tools, where it is another one.
-    tool_template: Option<ChatTemplate>,
+    tool_template: Option<Result<ChatTemplate>>,
 }
 
 impl Text {
@@ -25,12 +26,12 @@ impl Text {
     pub fn new(files: TextFiles) -> Result<Text> {
         let TextFiles { gguf, tokenizer_json, tokenizer_config: config, special_tokens_map: map, chat_template_jinja } =
             files;
-        let find = |tools| -> Result<Option<String>> {
-            let found = chat::find(chat_template_jinja.as_deref(), config.as_ref(), gguf.as_ref(), tools);
-            found.map(|source| chat::check_length(source).map(|()| source.to_string())).transpose()
-        };
-        let (source, tool_source) = (find(false)?, find(true)?);
-        let tool_source = tool_source.filter(|tools| source.as_ref() != Some(tools));
+        let find = |tools| chat::find(chat_template_jinja.as_deref(), config.as_ref(), gguf.as_ref(), tools);
+        let (source, tool_source) = (find(false), find(true));
+        let tool_source = tool_source.filter(|tools| source != Some(tools));
+        // Checked before it is copied: this may be most of a file.
+        let keep = |source: &str| chat::check_length(source).map(|()| source.to_string());
+        let (source, tool_source) = (source.map(keep), tool_source.map(keep));
         let tokenizer = match (tokenizer_json, gguf) {
             (Some(json), _) => Some(Tokenizer::from_json(json, config.as_ref(), map.as_ref())?),
             (None, Some(meta)) if meta.str("tokenizer.ggml.model").is_some_and(|m| m != "none") => {
@@ -38,13 +39,12 @@ impl Text {
             }
             _ => None,
         };
-        let compile = |source: Option<String>| match (source, &tokenizer) {
-            (Some(source), Some(t)) => {
-                ChatTemplate::new(&source, t.bos_text().as_deref(), t.eos_text().as_deref()).map(Some)
-            }
-            _ => Ok(None),
+        let compile = |source: Option<Result<String>>| {
+            let (source, tokenizer) = (source?, tokenizer.as_ref()?);
+            let (bos, eos) = (tokenizer.bos_text(), tokenizer.eos_text());
+            Some(source.and_then(|source| ChatTemplate::new(&source, bos.as_deref(), eos.as_deref())))
         };
-        let (template, tool_template) = (compile(source)?, compile(tool_source)?);
+        let (template, tool_template) = (compile(source), compile(tool_source));
         Ok(Text { tokenizer, template, tool_template })
     }
 
@@ -58,12 +58,13 @@ impl Text {
         })
     }
 
-    /// Whether there is a chat template.
+    /// Whether there is a chat template, be it one that does not parse.
     pub fn has_chat_template(&self) -> bool {
         self.template.is_some() || self.tool_template.is_some()
     }
 
-    /// A conversation as token ids, ending where the assistant's reply begins.
+    /// A conversation as token ids, ending where the assistant's reply begins. Errors: `grammar-error` when the template
+    /// does not parse, and those of [`ChatTemplate::render`].
     pub fn chat(&self, messages: &Value, tools: &Value) -> Result<Vec<u32>> {
         let tokenizer = self.tokenizer()?;
         let for_tools = self.tool_template.as_ref().filter(|_| !tools.is_null());
@@ -73,8 +74,8 @@ impl Text {
                     .into(),
             )
         })?;
+        let template = template.as_ref().map_err(Error::clone)?;
         let options = RenderOptions { add_generation_prompt: true, ..RenderOptions::default() };
-        // Templates write BOS themselves.
-        tokenizer.encode(&template.render(messages, tools, &options)?, false)
+        tokenizer.encode_chat(&template.render(messages, tools, &options)?)
     }
 }

@@ -165,7 +165,9 @@ fn finish(
         ends.insert(0, eos);
     }
     let specials = Specials::Around(before.into_iter().collect(), after.into_iter().collect());
-    Tokenizer { inner: Rc::new(Inner { pipeline, specials, vocab_size: table.n_tokens, bos, eos: ends }) }
+    Tokenizer {
+        inner: Rc::new(Inner { pipeline, specials, always_bos: before, vocab_size: table.n_tokens, bos, eos: ends }),
+    }
 }
 
 fn from_huggingface(mut meta: Metadata) -> Result<Tokenizer> {

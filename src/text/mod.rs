@@ -1,5 +1,7 @@
 //! Text <-> token ids: tokenizer, chat template, incremental detokenizer.
 
+mod added;
+mod byte_pieces;
 pub mod chat;
 mod gguf;
 mod limits;

@@ -1,11 +1,14 @@
 //! Text <-> ids, from a `tokenizer.json` or from GGUF metadata.
 
+use super::byte_pieces;
 use super::spm::Spm;
 use crate::error::{Error, Result};
 use crate::formats::gguf::Metadata;
 use serde_json::Value;
 use std::rc::Rc;
-use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl};
+use tokenizers::{
+    Decoder, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl,
+};
 
 /// A pipeline around the SentencePiece model of GGUF, which the `tokenizers` crate does not have.
 pub(super) type SpmPipeline =
@@ -41,6 +44,8 @@ pub(super) enum Specials {
 pub(super) struct Inner {
     pub pipeline: Pipeline,
     pub specials: Specials,
+    /// BOS of a GGUF that wants one before everything, prompts of chat templates included.
+    pub always_bos: Option<u32>,
     pub vocab_size: usize,
     pub bos: Option<u32>,
     pub eos: Vec<u32>,
@@ -54,13 +59,17 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// From the bytes of a `tokenizer.json`; `config` is tokenizer_config.json and `special_tokens_map` the file of
-    /// that name: they say which tokens are BOS and EOS. Errors: `bad-file`.
+    /// that name: they say which tokens are BOS and EOS, and may name tokens that tokenizer.json lacks. Errors: `bad-file`.
     pub fn from_json(
         bytes: impl AsRef<[u8]>,
         config: Option<&Value>,
         special_tokens_map: Option<&Value>,
     ) -> Result<Tokenizer> {
-        let (mut library, vocab_size) = super::tokenizer_json::read(bytes)?;
+        let (mut library, mut vocab_size) = super::tokenizer_json::read(bytes)?;
+        let added = super::added::lacking(&library, config, special_tokens_map)?;
+        library.add_tokens(&added);
+        let ids = added.iter().filter_map(|token| library.token_to_id(&token.content));
+        vocab_size = ids.map(|id| id as usize + 1).fold(vocab_size, usize::max);
         // A file may carry the settings of some training run; a prompt is never cut or padded here.
         library
             .with_padding(None)
@@ -75,7 +84,8 @@ impl Tokenizer {
         let (bos, eos) = (special("bos_token"), special("eos_token"));
         let specials = specials_of_config(config, bos, eos);
         let pipeline = Pipeline::Library(Box::new(library));
-        Ok(Tokenizer { inner: Rc::new(Inner { pipeline, specials, vocab_size, bos, eos: eos.into_iter().collect() }) })
+        let eos = eos.into_iter().collect();
+        Ok(Tokenizer { inner: Rc::new(Inner { pipeline, specials, always_bos: None, vocab_size, bos, eos }) })
     }
 
     /// From the `tokenizer.*` keys of a GGUF file, whose lists are taken over or freed. Errors: `bad-file` when keys are missing or contradict each other,
@@ -87,8 +97,7 @@ impl Tokenizer {
     /// Ids of a text. Special tokens written out in the text become their ids, as chat templates need it.
     ///
     /// `add_special` adds what the model expects around a plain text (BOS, for some EOS). Use `false` for the output of
-    /// a chat template: templates write BOS themselves, and like transformers nothing is added to them. A text that
-    /// already begins with BOS (or ends with EOS) does not get a second one.
+    /// a chat template, or [`Tokenizer::encode_chat`]. A text that already begins with BOS (or ends with EOS) does not get a second one.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
         let library = add_special && matches!(self.inner.specials, Specials::PostProcessor);
         let encoding = on_pipeline!(&self.inner.pipeline, p => p.encode_fast(text, library))
@@ -110,11 +119,32 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// Ids of what a chat template gave. Templates of Hugging Face write BOS themselves, and like transformers nothing is
+    /// added to them; a GGUF that adds BOS to texts gets exactly one, whether its template writes it or not, like
+    /// llama.cpp.
+    pub fn encode_chat(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.encode(text, false)?;
+        if let Some(bos) = self.inner.always_bos {
+            let written = ids.iter().take_while(|id| **id == bos).count();
+            ids.splice(..written, [bos]);
+        }
+        Ok(ids)
+    }
+
     /// Text of ids; `skip_special` leaves out special tokens. Ids beyond the vocabulary give no text; bytes that are
     /// not UTF-8 become U+FFFD.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
-        on_pipeline!(&self.inner.pipeline, p => p.decode(ids, skip_special))
-            .map_err(|e| Error::BadRequest(format!("these ids cannot be turned into text: {e}")))
+        on_pipeline!(&self.inner.pipeline, p => match p.get_decoder() {
+            Some(decoder) if byte_pieces::has_fallback(decoder) => {
+                let special = |id: &u32| skip_special && self.is_special(*id);
+                let mut pieces: Vec<String> =
+                    ids.iter().filter(|id| !special(id)).filter_map(|id| self.token_str(*id)).collect();
+                byte_pieces::replace_broken(&mut pieces);
+                decoder.decode(pieces)
+            }
+            _ => p.decode(ids, skip_special),
+        })
+        .map_err(|e| Error::BadRequest(format!("these ids cannot be turned into text: {e}")))
     }
 
     /// One more than the largest id. A model's embedding may have more rows (padding).
