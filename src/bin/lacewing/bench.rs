@@ -1,7 +1,7 @@
 //! `lacewing bench`: medians of a few repeats, and the counts that no noise touches.
 
 use super::open::{ModelArgs, progress_line};
-use super::{heap, kernel_bench, profile, synthetic};
+use super::{heap, kernel_bench, output, profile, synthetic};
 use lacewing::clock;
 use lacewing::execute::{BufferUse, Executor};
 use lacewing::kernels::{Bind, bandwidth};
@@ -117,13 +117,13 @@ pub async fn run(args: Args) -> Result<()> {
         if let Some(kernels) = kernels {
             report["profile"] = kernels.iter().map(profile::Kernel::json).collect();
         }
-        println!("{}", serde_json::to_string_pretty(&report).expect("JSON of plain values"));
+        output::json(&report)?;
     } else {
         for (key, value) in report.as_object().expect("an object") {
-            println!("{key:28} {value}");
+            output::line(format_args!("{key:28} {value}"))?;
         }
         if let Some(kernels) = kernels {
-            profile::print(&kernels);
+            profile::print(&kernels)?;
         }
     }
     Ok(())
@@ -280,6 +280,6 @@ fn record(report: &serde_json::Value) -> Result<()> {
         other => other.to_string(),
     };
     file.write_all(row(fields.values().map(cell).collect()).as_bytes()).map_err(failed)?;
-    eprintln!("recorded in {}", path.display());
+    output::note(format_args!("recorded in {}", path.display()));
     Ok(())
 }

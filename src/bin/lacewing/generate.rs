@@ -1,9 +1,9 @@
 //! `lacewing generate`
 
 use super::open::ModelArgs;
+use super::output;
 use lacewing::session::GenerateOptions;
 use lacewing::{Error, Result};
-use std::io::Write;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -86,8 +86,7 @@ pub async fn run(args: Args) -> Result<()> {
         text += &piece.text;
         new_ids.extend(piece.ids);
         if !args.json {
-            print!("{}", piece.text);
-            let _ = std::io::stdout().flush();
+            output::print(piece.text)?;
         }
     }
     let usage = model.usage().expect("the reply has ended");
@@ -106,16 +105,16 @@ pub async fn run(args: Args) -> Result<()> {
         let report = serde_json::json!({
             "text": text, "ids": new_ids, "finish_reason": finish_reason, "usage": usage_json, "stats": stats,
         });
-        println!("{}", serde_json::to_string_pretty(&report).expect("JSON of plain values"));
+        output::json(&report)?;
     } else {
-        println!();
-        eprintln!(
+        output::line("")?;
+        output::note(format_args!(
             "{} tokens, {:.1} tokens/s (prompt: {} tokens, first token after {:.0} ms)",
             usage.completion_tokens,
             usage.decode_tokens_per_s,
             usage.prompt_tokens,
             usage.time_to_first_token_s * 1e3
-        );
+        ));
     }
     Ok(())
 }

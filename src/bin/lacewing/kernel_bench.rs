@@ -1,6 +1,7 @@
 //! `lacewing bench --kernel STEM`: median time of each of a kernel's cases, and the bytes it binds per second.
 
 use super::bench::median;
+use super::output;
 use lacewing::clock;
 use lacewing::execute::{BufferUse, Executor};
 use lacewing::kernels::{self, cases, cases::Case};
@@ -23,7 +24,7 @@ pub async fn run(stem: &str, json: bool, repeats: Option<u32>, executor: &mut dy
         let (us, bytes) = time(case, repeats, executor).await?;
         let gb_per_s = bytes as f64 / us / 1e3;
         if !json {
-            println!("{us:10.1} us {gb_per_s:8.2} GB/s  {label}  [{variant}]");
+            output::line(format_args!("{us:10.1} us {gb_per_s:8.2} GB/s  {label}  [{variant}]"))?;
         }
         rows.push(
             serde_json::json!({"case": label, "variant": variant, "us": us, "bytes": bytes, "gb_per_s": gb_per_s}),
@@ -31,7 +32,7 @@ pub async fn run(stem: &str, json: bool, repeats: Option<u32>, executor: &mut dy
     }
     if json {
         let report = serde_json::json!({"kernel": stem, "adapter": executor.adapter(), "tier": caps.tier().name(), "cases": rows});
-        println!("{}", serde_json::to_string_pretty(&report).expect("JSON of plain values"));
+        output::json(&report)?;
     }
     Ok(())
 }

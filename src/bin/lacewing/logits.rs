@@ -2,6 +2,7 @@
 //! whose GPU output leaves the reference.
 
 use super::open::ModelArgs;
+use super::output;
 use lacewing::execute::bisect::{self, Tolerance};
 use lacewing::execute::cpu::CpuExecutor;
 use lacewing::execute::{Executor, PlanId};
@@ -53,8 +54,7 @@ pub async fn run(args: Args) -> Result<()> {
     let view = view.map_err(|e| Error::BadRequest(format!("cannot describe the logits: {e}")))?;
     safetensors::serialize_to_file([("logits", view)], None, out)
         .map_err(|e| Error::BadRequest(format!("cannot write {}: {e}", out.display())))?;
-    println!("wrote logits {shape:?} to {}", out.display());
-    Ok(())
+    output::line(format_args!("wrote logits {shape:?} to {}", out.display()))
 }
 
 /// How far a step's output may be from the reference, relative to the value and absolutely: several times what f32
@@ -82,13 +82,12 @@ async fn bisect(args: &Args, ids: &[u32]) -> Result<()> {
         let (_, cpu_plan) = cpu.stage(part).await?;
         let on: (&mut dyn Executor, PlanId) = (&mut *gpu.executor, gpu_plan);
         if let Some(difference) = bisect::bisect(&steps, on, (&mut *cpu.executor, cpu_plan), STEP_TOLERANCE).await? {
-            println!("{difference}");
+            output::line(&difference)?;
             return Err(Error::NumericSelfTest(format!("{} leaves its tolerance", difference.label)));
         }
         steps_compared += steps.len();
     }
-    println!("all {steps_compared} steps agree with the references");
-    Ok(())
+    output::line(format_args!("all {steps_compared} steps agree with the references"))
 }
 
 fn read_ids(path: &std::path::Path) -> Result<Vec<u32>> {

@@ -7,6 +7,7 @@ mod heap;
 mod kernel_bench;
 mod logits;
 mod open;
+mod output;
 mod profile;
 mod synthetic;
 
@@ -48,9 +49,20 @@ struct InspectArgs {
 fn main() -> std::process::ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,wgpu_core=error,wgpu_hal=off,naga=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .without_time()
+        .init();
     let result = pollster::block_on(async {
-        match Cli::parse().command {
+        let cli = match Cli::try_parse() {
+            Ok(cli) => cli,
+            // Help and version are output as any other.
+            Err(help) if !help.use_stderr() => return help.print().map_err(output::failed),
+            Err(usage) => usage.exit(),
+        };
+        match cli.command {
             Command::Generate(args) => generate::run(args).await,
             Command::Logits(args) => logits::run(args).await,
             Command::Inspect(args) => inspect(args).await,
@@ -59,8 +71,9 @@ fn main() -> std::process::ExitCode {
     });
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(e) if output::is_closed(&e) => std::process::ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("error[{}]: {e}", e.code());
+            output::note(format_args!("error[{}]: {e}", e.code()));
             std::process::ExitCode::FAILURE
         }
     }
@@ -74,10 +87,5 @@ async fn inspect(args: InspectArgs) -> lacewing::Result<()> {
     if let (true, Ok(gpu)) = (runs, Gpu::new(GpuOptions { allow_software: true, ..GpuOptions::default() }).await) {
         report["device"] = lacewing::inspect::fits(&*files, &gpu.adapter(), gpu.caps()).await?;
     }
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report).expect("JSON of plain values"));
-    } else {
-        print!("{}", lacewing::inspect::text(&report));
-    }
-    Ok(())
+    if args.json { output::json(&report) } else { output::print(lacewing::inspect::text(&report)) }
 }

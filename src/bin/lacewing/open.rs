@@ -1,5 +1,6 @@
 //! What every command that runs a model needs: a device, options, progress.
 
+use super::output;
 use lacewing::execute::Executor;
 use lacewing::execute::cpu::CpuExecutor;
 use lacewing::gpu::{Gpu, GpuOptions};
@@ -42,10 +43,10 @@ impl ModelArgs {
                 let options = GpuOptions { tier: self.tier()?, allow_software: true, ..GpuOptions::default() };
                 let gpu = Gpu::new(options).await?;
                 if gpu.caps().software {
-                    eprintln!(
+                    output::note(format_args!(
                         "warning: {} is a software adapter, about 100 times slower than a GPU",
                         Executor::adapter(&gpu)
-                    );
+                    ));
                 }
                 Ok(Box::new(gpu))
             }
@@ -98,11 +99,9 @@ pub fn progress_line() -> impl FnMut(Progress) {
     move |p: Progress| {
         if terminal {
             let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-            eprint!("\rloading {:.1} of {:.1} MiB", mib(p.downloaded_bytes), mib(p.total_bytes));
-            if p.downloaded_bytes >= p.total_bytes {
-                eprintln!();
-            }
-            let _ = std::io::stderr().flush();
+            let end = if p.downloaded_bytes >= p.total_bytes { "\n" } else { "" };
+            let (done, total) = (mib(p.downloaded_bytes), mib(p.total_bytes));
+            let _ = write!(std::io::stderr(), "\rloading {done:.1} of {total:.1} MiB{end}");
         }
     }
 }

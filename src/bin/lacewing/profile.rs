@@ -2,6 +2,7 @@
 //! dispatch. Passes of one dispatch do not overlap, so the sum is more than an unprofiled step takes.
 
 use super::bench::median;
+use super::output;
 use lacewing::Result;
 use lacewing::model::plan::Output;
 use lacewing::session::{GenerateOptions, Model};
@@ -58,11 +59,18 @@ pub async fn decode_step(model: &mut Model, prompt: &[u32], repeats: u32) -> Res
 }
 
 /// A table on stdout.
-pub fn print(kernels: &[Kernel]) {
-    println!("\n{:>10} {:>6} {:>10}  kernel of a decode step", "us", "%", "dispatches");
+pub fn print(kernels: &[Kernel]) -> Result<()> {
+    output::line(format_args!("\n{:>10} {:>6} {:>10}  kernel of a decode step", "us", "%", "dispatches"))?;
     for k in kernels {
-        println!("{:10.1} {:6.1} {:10}  {} [{}]", k.us, k.share * 100.0, k.dispatches, k.stem, k.variant);
+        output::line(format_args!(
+            "{:10.1} {:6.1} {:10}  {} [{}]",
+            k.us,
+            k.share * 100.0,
+            k.dispatches,
+            k.stem,
+            k.variant
+        ))?;
     }
     let (us, dispatches) = kernels.iter().fold((0.0, 0), |(us, n), k| (us + k.us, n + k.dispatches));
-    println!("{us:10.1} {:6.1} {dispatches:10}  all", 100.0);
+    output::line(format_args!("{us:10.1} {:6.1} {dispatches:10}  all", 100.0))
 }
