@@ -1,7 +1,7 @@
 //! Files over HTTP (native): Range requests that resume, or one stream read forward where the server has no Range.
 
 use super::local::is_gguf;
-use super::source::{ByteSource, Files, LocalFuture, MemorySource, check_range};
+use super::source::{ByteSource, Files, LocalFuture, MemorySource, PAGE_HEAD, check_range, is_page};
 use crate::error::{Error, Result};
 use std::cell::RefCell;
 use std::io::Read;
@@ -53,7 +53,12 @@ impl HttpFiles {
         Ok(HttpFiles { agent, base, query: query.to_string(), main })
     }
 
-    fn open_now(&self, name: &str) -> Result<Option<Rc<dyn ByteSource>>> {
+    /// Whether the file can be done without or is looked for in several places; in a directory config.json cannot.
+    fn is_optional(&self, name: &str) -> bool {
+        self.main.as_deref().unwrap_or("config.json") != name
+    }
+
+    async fn open_now(&self, name: &str) -> Result<Option<Rc<dyn ByteSource>>> {
         if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\']) {
             return Err(Error::BadFile(format!("{name:?} is not the name of a file in the model's own folder")));
         }
@@ -62,7 +67,8 @@ impl HttpFiles {
             url: format!("{}{}{}", self.base, escape(name), self.query),
             name: name.to_string(),
         };
-        let response = remote.get_patiently(Some((0, 1)))?;
+        let optional = self.is_optional(name);
+        let response = remote.get_patiently(Some((0, if optional { PAGE_HEAD } else { 1 })))?;
         let status = response.status();
         if status == StatusCode::NOT_FOUND || status == StatusCode::GONE {
             if self.main.as_deref() == Some(name) {
@@ -70,19 +76,34 @@ impl HttpFiles {
             }
             return Ok(None);
         }
+        let empty = status == StatusCode::RANGE_NOT_SATISFIABLE
+            && content_range(&response).is_some_and(|(_, total)| total == Some(0));
+        // Object stores that do not list their files answer 403 for one that is not there.
+        if optional && status.is_client_error() && !empty {
+            return Ok(None);
+        }
         let total = content_range(&response).and_then(|(_, total)| total);
-        Ok(Some(match status {
+        let mut head = Vec::new();
+        let source: Rc<dyn ByteSource> = match status {
             StatusCode::PARTIAL_CONTENT => {
                 let len = total.ok_or_else(|| remote.failed("its server does not tell the file's length"))?;
                 // A body read to its end leaves the connection open for the next request.
-                let _ = std::io::copy(&mut response.into_body().into_reader().take(2), &mut std::io::sink());
+                let _ = response.into_body().into_reader().take(PAGE_HEAD + 1).read_to_end(&mut head);
                 Rc::new(RangedSource { remote, len })
             }
             // An empty file has no first byte.
-            StatusCode::RANGE_NOT_SATISFIABLE if total == Some(0) => Rc::new(MemorySource::new(name, Vec::new())),
-            StatusCode::OK => stream_source(remote, response)?,
+            _ if empty => Rc::new(MemorySource::new(name, Vec::new())),
+            StatusCode::OK => {
+                let source = stream_source(remote, response)?;
+                if optional {
+                    head = source.read(0, source.len().min(PAGE_HEAD)).await?;
+                }
+                source
+            }
             _ => return Err(remote.status(status, "check the URL and the permissions")),
-        }))
+        };
+        // A single-page app answers with its index.html where there is no file.
+        Ok((!optional || !is_page(&head)).then_some(source))
     }
 }
 
@@ -91,7 +112,7 @@ impl Files for HttpFiles {
         self.main.clone()
     }
     fn open<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Rc<dyn ByteSource>>>> {
-        Box::pin(async move { self.open_now(name) })
+        Box::pin(async move { self.open_now(name).await })
     }
 }
 

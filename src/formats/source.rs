@@ -27,8 +27,9 @@ pub trait ByteSource {
 pub trait Files {
     /// The file the caller named, when it named one file (a `.gguf`); None for a directory.
     fn main(&self) -> Option<String>;
-    /// Opens a file by its name within the directory (or beside the main file). None when there is no such file;
-    /// `download-failed` when the main file itself is missing or a source answers with an error.
+    /// Opens a file by its name within the directory (or beside the main file). None when there is no such file: over
+    /// HTTP also when the answer is any 4xx, or a web page with status 200. `download-failed` when the main file itself
+    /// is missing or a source answers with another error.
     fn open<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Rc<dyn ByteSource>>>>;
 }
 
@@ -46,6 +47,27 @@ pub fn check_range(name: &str, total: u64, offset: u64, len: u64) -> Result<usiz
 /// Whether `name` names a file of the same folder: no separators, no drive letters, not `.` or `..`.
 pub fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', ':', '\0'])
+}
+
+/// Bytes at the beginning of a file that tell whether it is a web page.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) const PAGE_HEAD: u64 = 1024;
+
+/// Whether a file that begins like this is a web page. Chat templates may begin with a tag too (`<s>`), so only what
+/// begins a document counts.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn is_page(head: &[u8]) -> bool {
+    let mut rest = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    while let Some(comment) = rest.strip_prefix(b"<!--") {
+        let Some(end) = comment.windows(3).position(|w| w == b"-->") else { break };
+        rest = comment[end + 3..].trim_ascii_start();
+    }
+    let tag = |name: &&str| {
+        let (start, end) = rest.split_at_checked(name.len()).unwrap_or((&[], &[]));
+        start.eq_ignore_ascii_case(name.as_bytes())
+            && end.first().is_some_and(|b| b.is_ascii_whitespace() || *b == b'>')
+    };
+    ["<!doctype", "<html", "<head"].iter().any(tag)
 }
 
 /// A small file as a whole; None when there is none. `bad-file` when it is longer than `limit` bytes.

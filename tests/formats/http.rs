@@ -168,6 +168,56 @@ fn names_and_queries_of_urls() {
     }
 }
 
+/// Object stores answer 403 where there is no file, other servers other refusals; only the main file keeps its error.
+#[test]
+fn any_refusal_of_an_optional_file_means_absent() {
+    for status in [400, 401, 403, 404, 405, 406, 410, 416, 418, 451] {
+        let server = Server::start("f", Vec::new(), Mode::Status(status));
+        let directory = open_files(&server.url).unwrap();
+        assert!(block_on(directory.open("f")).unwrap().is_none(), "{status}");
+        let server = Server::start("config.json", Vec::new(), Mode::Status(status));
+        let directory = open_files(&server.url).unwrap();
+        match block_on(directory.open("config.json")) {
+            Ok(found) => assert!(found.is_none() && [404, 410].contains(&status), "{status}"),
+            Err(e) => assert!(e.code() == "download-failed" && e.to_string().contains(&status.to_string()), "{e}"),
+        }
+    }
+    // A server that is broken says nothing about the file.
+    let server = Server::start("f", Vec::new(), Mode::Status(500));
+    assert_eq!(code(block_on(open_files(&server.url).unwrap().open("f")).map(|_| ())), "download-failed");
+}
+
+/// Single-page apps answer 200 with their index.html where there is no file.
+#[test]
+fn a_web_page_in_place_of_an_optional_file_means_absent() {
+    let pages = [
+        "<!DOCTYPE html>\n<html><head></head><body></body></html>",
+        "\u{feff}\n <!doctype html><title>x</title>",
+        "<!-- build 7 --> <!-- b -->\n<HTML lang=\"en\">",
+        "<html>",
+    ];
+    let files =
+        ["{\"a\": 1}", "<s>{{ messages }}", "<|im_start|>", "<htmlish>", "<!-- {{ x }} -->", "<", "", "{# <html> #}"];
+    for mode in [Mode::Range, Mode::NoRange, Mode::Unsized] {
+        for (text, page) in pages.iter().map(|p| (p, true)).chain(files.iter().map(|f| (f, false))) {
+            for name in ["chat_template.jinja", "tokenizer_config.json", "model.safetensors"] {
+                let server = Server::start(name, text.as_bytes().to_vec(), mode);
+                let found = block_on(open_files(&server.url).unwrap().open(name)).unwrap();
+                assert_eq!(found.is_none(), page, "{mode:?} {name}: {text:?}");
+                if let Some(source) = found {
+                    assert_eq!(block_on(source.read(0, source.len())).unwrap(), text.as_bytes(), "{mode:?} {name}");
+                }
+            }
+            // What has to be there is not looked into: its reader says what is wrong with it.
+            for (url, name) in [("", "config.json"), ("/m.gguf", "m.gguf")] {
+                let server = Server::start(name, text.as_bytes().to_vec(), mode);
+                let files = open_files(&format!("{}{url}", server.url)).unwrap();
+                assert!(block_on(files.open(name)).unwrap().is_some(), "{mode:?} {name}: {text:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_gguf_over_http() {
     let tensor = gguf_writer::Tensor::f32("norm", &[2], &[1.5, -2.0]);
