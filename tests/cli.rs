@@ -77,3 +77,29 @@ fn a_full_disk_is_an_error() {
         assert!(told && !text.contains("panicked"), "{args:?}: {text}");
     }
 }
+
+/// Before a model is loaded: these name none that exists.
+#[test]
+fn a_wrong_option_is_named_with_its_value_and_range() {
+    for (option, value, range) in [
+        ("--seed", "9007199254740993", "0 to 9007199254740992"),
+        ("--seed", "-1", "0 to 9007199254740992"),
+        ("--top-k", "-1", "0 to 4294967295"),
+        ("--max-tokens", "Infinity", "0 to 4294967295"),
+        ("--max-tokens", "4294967296", "0 to 4294967295"),
+        ("--temperature", "-1", "between 1e-6 and 100"),
+        ("--top-p", "1.5", "above 0 and at most 1"),
+        ("--min-p", "NaN", "between 0 and 1"),
+        ("--repetition-penalty", "9", "between 0.01 and 3"),
+    ] {
+        let args = ["generate", "/nowhere.gguf", "--prompt", "a", option, value];
+        let output = lacewing(&args).output().expect("the CLI runs");
+        let text = stderr(&output);
+        let named = [option, value, range].iter().all(|part| text.contains(part));
+        assert!(!output.status.success() && named, "{option} {value}: {text}");
+    }
+    // A time in milliseconds is a seed.
+    let args = ["generate", GGUF, "--prompt", "a", "--max-tokens", "1", "--seed", "1764000000000", "--device", "cpu"];
+    let output = lacewing(&args).output().expect("the CLI runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+}

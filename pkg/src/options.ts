@@ -17,9 +17,8 @@ export function checkKeys(what: string, options: object, known: readonly string[
   }
 }
 
-/** Throws `bad-request` unless the option is absent or a whole number from `min` on: wasm would cut it to one. */
-export function checkWhole(option: string, value: unknown, min = 0): void {
-  const max = 0xffffffff;
+/** Throws `bad-request` unless the option is absent or a whole number from `min` to `max`: wasm would cut it to one. */
+export function checkWhole(option: string, value: unknown, min = 0, max = 0xffffffff): void {
   if (value === undefined || (Number.isInteger(value) && (value as number) >= min && (value as number) <= max)) return;
-  throw new LacewingError("bad-request", `${option} is ${String(value)}; it must be a whole number from ${min} on.`, { option, min, max });
+  throw new LacewingError("bad-request", `${option} is ${String(value)}; it must be a whole number from ${min} to ${max}.`, { option, min, max });
 }

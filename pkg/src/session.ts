@@ -151,6 +151,7 @@ function checkMessages(engine: Engine, messages: readonly Message[]): Message[] 
 
 function samplingOf(options: PromptOptions): SamplingOptions {
   const { signal: _, stop, ...rest } = given(options);
-  for (const key of ["maxTokens", "topK", "seed"] as const) checkWhole(key, rest[key]);
+  for (const key of ["maxTokens", "topK"] as const) checkWhole(key, rest[key]);
+  checkWhole("seed", rest.seed, 0, 2 ** 53);
   return stop === undefined ? rest : { ...rest, stop: typeof stop === "string" ? [stop] : stop };
 }

@@ -88,7 +88,7 @@ export interface PromptOptions {
   repetitionPenalty?: number | undefined;
   /** Texts that end the reply; they are not part of it. */
   stop?: string | string[] | undefined;
-  /** Same seed, same prompt, same device: same reply. Default: random. */
+  /** Same seed, same prompt, same device: same reply. A whole number up to 2^53, such as `Date.now()`. Default: random. */
   seed?: number | undefined;
   /** Do not stop at end-of-text tokens (for measurements). */
   ignoreEos?: boolean | undefined;

@@ -1,6 +1,7 @@
 //! What callers choose and what they get back.
 
 use crate::kernels::KvType;
+use crate::model::open::{PENALTIES, TEMPERATURES};
 use crate::{Error, Result};
 
 /// How to load.
@@ -73,10 +74,54 @@ pub struct GenerateOptions {
     pub repetition_penalty: Option<f32>,
     /// Texts that end the reply (they are not part of it).
     pub stop: Vec<String>,
-    /// None = random.
-    pub seed: Option<u32>,
+    /// 0 to [`GenerateOptions::MAX_SEED`]; None = random. Seeds below 2^32 go to the sampler as they are, larger ones
+    /// hashed to 32 bits, natively and in JavaScript alike.
+    #[serde(deserialize_with = "seed")]
+    pub seed: Option<u64>,
     /// Do not stop at end-of-text tokens (benchmarks, goldens).
     pub ignore_eos: bool,
+}
+
+impl GenerateOptions {
+    /// Largest seed: up to here JavaScript's numbers are exact, and `Date.now()` is far below.
+    pub const MAX_SEED: u64 = 1 << 53;
+
+    /// Refuses values out of range, by the option's name: `bad-request` with `option` in its details.
+    pub fn check(&self) -> Result<()> {
+        let check = |name: &str, value: Option<f32>, ok: fn(f32) -> bool, range: &str| match value {
+            Some(value) if !ok(value) => {
+                Err(Error::BadRequest(format!("{name} is {value}; it must be {range}")).with("option", name))
+            }
+            _ => Ok(()),
+        };
+        let warm = |t: f32| t == 0.0 || TEMPERATURES.contains(&t);
+        check("temperature", self.temperature, warm, "0 (greedy), or between 1e-6 and 100")?;
+        check("topP", self.top_p, |p| p > 0.0 && p <= 1.0, "above 0 and at most 1")?;
+        check("minP", self.min_p, |p| (0.0..=1.0).contains(&p), "between 0 and 1")?;
+        let penalty = |p: f32| PENALTIES.contains(&p);
+        check("repetitionPenalty", self.repetition_penalty, penalty, "between 0.01 and 3 (1 = off)")?;
+        match self.seed {
+            Some(seed) if seed > Self::MAX_SEED => Err(bad_seed(seed)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn bad_seed(seed: impl std::fmt::Display) -> Error {
+    let max = GenerateOptions::MAX_SEED;
+    Error::BadRequest(format!("seed is {seed}; it must be a whole number from 0 to {max} (2^53)"))
+        .with("option", "seed")
+        .with("min", 0)
+        .with("max", max)
+}
+
+/// A seed as JavaScript has it: all that is allowed is exact in f64, and 2^53 itself comes as no integer.
+fn seed<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    match <Option<f64> as serde::Deserialize>::deserialize(from)? {
+        None => Ok(None),
+        Some(v) if v.fract() == 0.0 && (0.0..=GenerateOptions::MAX_SEED as f64).contains(&v) => Ok(Some(v as u64)),
+        Some(v) => Err(serde::de::Error::custom(bad_seed(v))),
+    }
 }
 
 /// A piece of a reply.

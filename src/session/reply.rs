@@ -1,13 +1,13 @@
 //! One reply: tokens in flight, the text made of them so far, and what they cost.
 
 use super::{FinishReason, GenerateOptions, Piece, SessionId, Usage};
+use crate::Result;
 use crate::clock;
 use crate::decode::stop::StopTexts;
 use crate::formats::source::LocalFuture;
 use crate::kernels::sample_reduce::Sampling;
-use crate::model::open::{GenerationDefaults, PENALTIES, TEMPERATURES};
+use crate::model::open::GenerationDefaults;
 use crate::text::stream::Detokenizer;
-use crate::{Error, Result};
 use std::collections::VecDeque;
 
 /// A reply under way.
@@ -79,35 +79,83 @@ fn rate(n: f64, seconds: f64) -> f64 {
 
 /// Checks the options against their ranges and fills in the model's defaults.
 pub(super) fn sampling(options: &GenerateOptions, defaults: &GenerationDefaults) -> Result<Sampling> {
+    options.check()?;
     let temperature = options.temperature.or(defaults.temperature).unwrap_or(0.0);
     let top_p = options.top_p.or(defaults.top_p).unwrap_or(1.0);
     let min_p = options.min_p.or(defaults.min_p).unwrap_or(0.0);
     let penalty = options.repetition_penalty.or(defaults.repetition_penalty).unwrap_or(1.0);
-    let check = |name: &str, value: f32, ok: bool, range: &str| match ok {
-        true => Ok(()),
-        false => Err(Error::BadRequest(format!("{name} is {value}; it must be {range}")).with("option", name)),
-    };
-    let warm = temperature == 0.0 || TEMPERATURES.contains(&temperature);
-    check("temperature", temperature, warm, "0 (greedy), or between 1e-6 and 100")?;
-    check("topP", top_p, top_p > 0.0 && top_p <= 1.0, "above 0 and at most 1")?;
-    check("minP", min_p, (0.0..=1.0).contains(&min_p), "between 0 and 1")?;
-    check("repetitionPenalty", penalty, PENALTIES.contains(&penalty), "between 0.01 and 3 (1 = off)")?;
     Ok(Sampling {
         temperature,
         top_k: options.top_k.or(defaults.top_k).unwrap_or(0),
         top_p,
         min_p,
         repetition_penalty: penalty,
-        seed: options.seed.unwrap_or_else(random_seed),
+        seed: options.seed.map_or_else(random_seed, fold_seed),
         reserved: [0; 2],
     })
 }
 
 /// A seed that differs from call to call: hashed time. Not for secrets.
 fn random_seed() -> u32 {
-    let bits = clock::unix_seconds().to_bits() ^ clock::seconds().to_bits().rotate_left(17);
+    hash(clock::unix_seconds().to_bits() ^ clock::seconds().to_bits().rotate_left(17))
+}
+
+/// The sampler's seed: what fits stays as it is, longer seeds are hashed, so that every bit of them counts.
+fn fold_seed(seed: u64) -> u32 {
+    u32::try_from(seed).unwrap_or_else(|_| hash(seed))
+}
+
+fn hash(bits: u64) -> u32 {
     let mut z = bits ^ (bits >> 29);
     z = z.wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z ^= z >> 32;
     z as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GenerateOptions, GenerationDefaults, sampling};
+    use serde_json::json;
+
+    fn seed_of(seed: u64) -> u32 {
+        let options = GenerateOptions { seed: Some(seed), ..GenerateOptions::default() };
+        sampling(&options, &GenerationDefaults::default()).unwrap().seed
+    }
+
+    #[test]
+    fn every_bit_of_a_seed_counts() {
+        for small in [0, 1, 42, u64::from(u32::MAX)] {
+            assert_eq!(u64::from(seed_of(small)), small);
+        }
+        // A time in milliseconds and its neighbour, with each bit flipped.
+        let now = 1_764_000_000_000;
+        for bit in 0..53 {
+            assert_ne!(seed_of(now), seed_of(now ^ (1 << bit)), "bit {bit}");
+        }
+        assert_ne!(seed_of(1 << 53), seed_of(0));
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_named_with_its_value_and_range() {
+        for (options, names) in [
+            (json!({"seed": (1u64 << 53) + 2}), ["seed", "9007199254740994", "9007199254740992"]),
+            (json!({"seed": -1}), ["seed", "-1", "9007199254740992"]),
+            (json!({"seed": 0.5}), ["seed", "0.5", "9007199254740992"]),
+            (json!({"temperature": -0.5}), ["temperature", "-0.5", "100"]),
+            (json!({"topP": 1.5}), ["topP", "1.5", "at most 1"]),
+            (json!({"minP": -1.0}), ["minP", "-1", "between 0 and 1"]),
+            (json!({"repetitionPenalty": 9.0}), ["repetitionPenalty", "9", "between 0.01 and 3"]),
+        ] {
+            let read = serde_json::from_value::<GenerateOptions>(options.clone());
+            let message = match read {
+                Err(e) => e.to_string(),
+                Ok(o) => sampling(&o, &GenerationDefaults::default()).unwrap_err().to_string(),
+            };
+            assert!(names.iter().all(|n| message.contains(n)), "{options}: {message}");
+        }
+        for seed in [json!(null), json!(0), json!(1_764_000_000_000u64), json!(9_007_199_254_740_992u64)] {
+            let read = serde_json::from_value::<GenerateOptions>(json!({"seed": seed})).expect("a seed");
+            assert_eq!(read.seed, seed.as_u64());
+        }
+    }
 }

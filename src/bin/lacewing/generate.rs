@@ -19,26 +19,26 @@ pub struct Args {
     #[arg(long, requires = "chat")]
     system: Option<String>,
     /// Most tokens to generate.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = whole::<u32>)]
     max_tokens: Option<u32>,
     /// 0 = greedy; by default the model's generation_config, else 0.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     temperature: Option<f32>,
     /// Keep the k most likely tokens; 0 = all.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = whole::<u32>)]
     top_k: Option<u32>,
     /// Keep the most likely tokens up to this probability.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     top_p: Option<f32>,
     /// Keep tokens with at least this share of the largest probability.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     min_p: Option<f32>,
     /// Penalty on tokens already seen; 1 = off.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     repetition_penalty: Option<f32>,
-    /// Seed of the draws; random by default.
-    #[arg(long)]
-    seed: Option<u32>,
+    /// Seed of the draws, up to 2^53; random by default.
+    #[arg(long, allow_negative_numbers = true, value_parser = whole::<u64>)]
+    seed: Option<u64>,
     /// Text that ends the reply; may be given several times.
     #[arg(long)]
     stop: Vec<String>,
@@ -67,6 +67,7 @@ pub async fn run(args: Args) -> Result<()> {
         seed: args.seed,
         ignore_eos: args.ignore_eos,
     };
+    options.check().map_err(by_flag)?;
     let mut model = args.model_args.load(&args.model).await?;
     let ids = match (&args.prompt, &args.chat) {
         (Some(text), _) => model.tokenize(text, true)?,
@@ -117,4 +118,19 @@ pub async fn run(args: Args) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// A whole number that the type holds, and what is allowed when it is none.
+fn whole<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    let max = if size_of::<T>() < size_of::<u64>() { u64::from(u32::MAX) } else { GenerateOptions::MAX_SEED };
+    let number = text.parse::<u64>().ok().filter(|n| *n <= max).and_then(|n| T::try_from(n).ok());
+    number.ok_or_else(|| format!("it must be a whole number from 0 to {max}"))
+}
+
+/// The same error by the name that the option has here: `topP` is `--top-p`.
+fn by_flag(error: Error) -> Error {
+    let Some(option) = error.details().and_then(|d| d.get("option")?.as_str().map(String::from)) else { return error };
+    let kebab = |c: char| if c.is_uppercase() { format!("-{}", c.to_ascii_lowercase()) } else { c.to_string() };
+    let flag: String = option.chars().map(kebab).collect();
+    Error::BadRequest(error.to_string().replacen(&option, &format!("--{flag}"), 1))
 }
