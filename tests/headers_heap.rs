@@ -1,11 +1,13 @@
 //! The heap that a model's metadata takes, measured: hostile files end in a typed error or in few bytes, large honest
 //! ones load.
 //! One test alone, because the counters are those of the process.
-#![allow(unsafe_code)] // GlobalAlloc is an unsafe trait; every call goes straight to the system allocator.
 
+#[path = "common/counting.rs"]
+mod counting;
 #[path = "common/gguf_writer.rs"]
 mod gguf_writer;
 
+use counting::{live, measured};
 use gguf_writer::{Tensor, write};
 use lacewing::formats::gguf::{self, Metadata, Value};
 use lacewing::formats::source::MemoryFiles;
@@ -14,45 +16,11 @@ use lacewing::model::open::{TextFiles, open};
 use lacewing::session::text::Text;
 use lacewing::{Error, Result};
 use pollster::block_on;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// What DESIGN.md 3.1 allows while a model loads.
 const MOST: usize = 192 << 20;
 /// Longest header that is parsed at all.
 const HEADER: usize = 99_000_000;
-
-/// The system allocator with two counters. A reallocation counts as two blocks: the worst an allocator does.
-struct Counting;
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: memory comes from and goes to `System` with unchanged layouts; the counters do not touch it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        PEAK.fetch_max(LIVE.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        PEAK.fetch_max(LIVE.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static HEAP: Counting = Counting;
-
-/// The result, and the most bytes held meanwhile beyond those held before.
-fn measured<T>(f: impl FnOnce() -> T) -> (T, usize) {
-    let before = LIVE.load(Relaxed);
-    PEAK.store(before, Relaxed);
-    let result = f();
-    (result, PEAK.load(Relaxed) - before)
-}
 
 /// Holds a result to the bound; says what became of it.
 fn check<T>(label: &str, f: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -287,11 +255,11 @@ fn tokenizers() {
             false => TextFiles { tokenizer_json: Some(tokenizer_json(n, n_merges)), ..TextFiles::default() },
         };
         // The files themselves count: they live while the tokenizer is built of them.
-        let before = LIVE.load(Relaxed);
+        let before = live();
         let files = make();
-        PEAK.store(LIVE.load(Relaxed), Relaxed);
-        let text = Text::new(files).unwrap();
-        let (peak, kept) = (PEAK.load(Relaxed) - before, LIVE.load(Relaxed) - before);
+        let held = live() - before;
+        let (text, peak) = measured(|| Text::new(files).unwrap());
+        let (peak, kept) = (held + peak, live() - before);
         println!("{label}: {} MiB, of which {} MiB stay", peak >> 20, kept >> 20);
         assert!(peak <= MOST, "{label}: {peak} bytes");
         assert!(kept < kept_mib << 20, "{label}: {kept} bytes stay: the files were not freed");

@@ -9,6 +9,7 @@ mod pretokenizer;
 mod spm;
 pub mod stream;
 pub mod tokenizer;
+mod tokenizer_check;
 mod tokenizer_json;
 
 pub use chat::{ChatTemplate, RenderOptions};

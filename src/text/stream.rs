@@ -92,8 +92,15 @@ impl Detokenizer {
     }
 
     fn emit(&mut self, n: usize, text: String) -> Result<String> {
-        self.context = self.pending.drain(..n).collect();
-        self.context_text = self.tokenizer.decode(&self.context, true)?;
+        let mut context: Vec<u32> = self.pending.drain(..n).collect();
+        let mut context_text = self.tokenizer.decode(&context, true)?;
+        // Where only spaces came, which a text does not begin with, the tokens before them have to stay.
+        if context_text.is_empty() {
+            context.splice(0..0, self.context.drain(..));
+            context_text = self.tokenizer.decode(&context, true)?;
+        }
+        self.context = context;
+        self.context_text = context_text;
         Ok(text)
     }
 }

@@ -65,6 +65,12 @@ pub(super) fn read(json: impl AsRef<[u8]>) -> Result<(Tokenizer, usize)> {
     let text = std::str::from_utf8(json.as_ref()).map_err(bad)?;
     let parts: Parts = serde_json::from_str(text).map_err(bad)?;
     let outline: Outline = serde_json::from_str(parts.model.get()).map_err(bad)?;
+    if let Some(processor) = parse::<Value>(parts.post_processor)? {
+        super::tokenizer_check::post_processor(&processor).map_err(bad)?;
+    }
+    if let Some(decoder) = parse::<Value>(parts.decoder)? {
+        super::tokenizer_check::decoder(&decoder).map_err(bad)?;
+    }
     if outline.kind.as_deref() != Some("BPE") {
         check_values(text)?;
         limits::check(outline.vocab.0, outline.merges.0, text.len())?;

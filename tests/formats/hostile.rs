@@ -3,6 +3,7 @@
 use super::expect;
 use super::gguf::{broken, metadata, read, tensors};
 use super::gguf_writer::{write, write_with};
+use super::mutate::mutate;
 use super::safetensors::{GOOD, read_st, st};
 use lacewing::formats::gguf::{self, Value};
 use lacewing::formats::source::{ByteSource, Files, LocalFuture};
@@ -11,22 +12,6 @@ use lacewing::weights::random::Random;
 use lacewing::{Error, Result};
 use pollster::block_on;
 use std::rc::Rc;
-
-/// Changes a few bytes: random ones, extreme ones, single bits, or the length.
-fn mutate(bytes: &[u8], rng: &mut Random) -> Vec<u8> {
-    let mut out = bytes.to_vec();
-    for _ in 0..=rng.below(3) {
-        let at = rng.below(out.len() as u32) as usize;
-        match rng.below(5) {
-            0 => out[at] = rng.next_u64() as u8,
-            1 => out[at] = [0, 1, 0x7F, 0x80, 0xFF][rng.below(5) as usize],
-            2 => out[at] ^= 1 << rng.below(8),
-            3 => out.truncate(at.max(1)),
-            _ => out.insert(at, rng.next_u64() as u8),
-        }
-    }
-    out
-}
 
 /// What is read from a mutated file has to lie within it; everything else has to be a typed error.
 fn check_mutant(result: Result<TensorFile>) -> bool {

@@ -5,6 +5,8 @@
 mod gguf_writer;
 #[path = "../common/http_server.rs"]
 mod http_server;
+#[path = "../common/mutate.rs"]
+mod mutate;
 
 mod disk;
 mod gguf;

@@ -1,6 +1,8 @@
-//! `cargo xtask setup` checks the tools; `cargo xtask build` makes `pkg/dist` and holds it to its size budgets.
+//! `cargo xtask setup` checks the tools; `cargo xtask build` makes `pkg/dist` and holds it to its size budgets;
+//! `cargo xtask fuzz` looks for inputs that break us.
 
 mod build;
+mod fuzz;
 mod setup;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -10,7 +12,9 @@ fn main() -> ExitCode {
     let result = match args.next().as_deref() {
         Some("setup") => setup::run(),
         Some("build") => build::Flags::parse(args).and_then(|flags| build::run(&flags)),
-        _ => Err("usage: cargo xtask setup | build [--no-check-sizes] [--only-js]".to_string()),
+        Some("fuzz") => fuzz::run(args),
+        _ => Err("usage: cargo xtask setup | build [--no-check-sizes] [--only-js] | fuzz [TARGET..] [--seconds N]"
+            .to_string()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
