@@ -199,9 +199,94 @@ fn edits(tokens: &[Token], block: bool) -> Vec<Edit> {
             edits.push((end, end, right));
         }
     }
+    for i in 0..tokens.len() {
+        percent(tokens, i, &mut edits);
+        slice(tokens, i, &mut edits);
+    }
     edits.sort_by_key(|e| e.0);
     edits.dedup();
     edits
+}
+
+/// `'%s' % x` becomes `'%s'|_percent(x,false)`: minijinja's `%` is for numbers.
+fn percent(tokens: &[Token], i: usize, edits: &mut Vec<Edit>) {
+    let operator = |i: usize, text: &str| tokens.get(i).is_some_and(|t| t.kind == Kind::Operator && t.text == text);
+    let text = i > 0 && tokens[i - 1].kind == Kind::Literal && tokens[i - 1].text.starts_with(['"', '\'']);
+    if !text || !operator(i, "%") || (i > 1 && ["*", "/", "//", "%", "**"].iter().any(|op| operator(i - 2, op))) {
+        return;
+    }
+    let Some(end) = operand_end(tokens, i + 1) else { return };
+    // A tuple, unless the parentheses go on as a member or a filter.
+    let tuple = operator(i + 1, "(") && after_group(tokens, i + 1).is_some_and(|j| tokens[j - 1].end == end);
+    let tuple = tuple && has_at_top(tokens, i + 1, ",");
+    edits.push((tokens[i].start, tokens[i].end, "|_percent("));
+    edits.push((end, end, if tuple { ",true)" } else { ",false)" }));
+}
+
+/// `x[a:b:c]` becomes `(x|_slice(a,b,c))`.
+fn slice(tokens: &[Token], i: usize, edits: &mut Vec<Edit>) {
+    if i == 0 || tokens[i].text != "[" || tokens[i].kind != Kind::Operator || !ends_operand(&tokens[i - 1]) {
+        return;
+    }
+    let (Some(end), Some(start)) = (after_group(tokens, i), operand_start(tokens, i - 1)) else { return };
+    let mut depth = 0usize;
+    let mut colons = Vec::new();
+    for (j, token) in tokens.iter().enumerate().take(end - 1).skip(i + 1).filter(|(_, t)| t.kind == Kind::Operator) {
+        match token.text {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.saturating_sub(1),
+            ":" if depth == 0 => colons.push(j),
+            _ => {}
+        }
+    }
+    let [first, second] = colons[..] else { return };
+    let filled = |from: usize, to: usize| to > from + 1;
+    edits.push((tokens[start].start, tokens[start].start, "("));
+    edits.push((tokens[i].start, tokens[i].end, if filled(i, first) { "|_slice(" } else { "|_slice(none" }));
+    edits.push((tokens[first].start, tokens[first].end, if filled(first, second) { "," } else { ",none" }));
+    edits.push((tokens[second].start, tokens[second].end, if filled(second, end - 1) { "," } else { ",none" }));
+    edits.push((tokens[end - 1].start, tokens[end - 1].end, "))"));
+}
+
+/// Where the primary that ends with token `i` begins, with its members, calls and subscripts.
+fn operand_start(tokens: &[Token], mut i: usize) -> Option<usize> {
+    loop {
+        let mut depth = 0usize;
+        loop {
+            if tokens[i].kind == Kind::Operator {
+                match tokens[i].text {
+                    ")" | "]" | "}" => depth += 1,
+                    "(" | "[" | "{" => depth = depth.checked_sub(1)?,
+                    _ => {}
+                }
+            }
+            if depth == 0 {
+                break;
+            }
+            i = i.checked_sub(1)?;
+        }
+        let group = tokens[i].kind == Kind::Operator;
+        let Some(before) = i.checked_sub(1) else { return Some(i) };
+        i = match &tokens[before] {
+            t if t.kind == Kind::Operator && t.text == "." => before.checked_sub(1)?,
+            t if group && matches!(tokens[i].text, "(" | "[") && ends_operand(t) => before,
+            _ => return Some(i),
+        };
+    }
+}
+
+/// Whether the group that opens at `i` has this operator directly inside.
+fn has_at_top(tokens: &[Token], i: usize, text: &str) -> bool {
+    let Some(end) = after_group(tokens, i) else { return false };
+    let mut depth = 0usize;
+    tokens[i..end].iter().filter(|t| t.kind == Kind::Operator).any(|t| {
+        match t.text {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 1 && t.text == text
+    })
 }
 
 /// Whether a token is an integer below 1000.

@@ -2,6 +2,7 @@
 
 mod budget;
 mod date;
+mod filters;
 mod guard;
 mod python;
 
@@ -60,6 +61,8 @@ impl ChatTemplate {
     /// Compiles a template. `bos` and `eos` are the texts of these tokens. Errors: `grammar-error`.
     pub fn new(source: &str, bos: Option<&str>, eos: Option<&str>) -> Result<ChatTemplate> {
         check_length(source)?;
+        // As Jinja2 reads every template.
+        let source = &source.replace("\r\n", "\n").replace('\r', "\n");
         let guarded = guard::rewrite(source)?;
         let mut env = Environment::new();
         env.set_trim_blocks(true);
@@ -74,8 +77,7 @@ impl ChatTemplate {
         });
         budget::install(&mut env);
         env.add_filter("tojson", python::to_json);
-        env.add_test("iterable", |v: &Value| v.is_undefined() || v.as_str().is_some() || v.try_iter().is_ok());
-        env.add_test("sequence", |v: &Value| v.as_str().is_some() || v.len().is_some());
+        filters::install(&mut env);
         env.add_function("raise_exception", |message: Option<&Value>| -> Result<Value, minijinja::Error> {
             let message = message.map_or_else(String::new, Value::to_string);
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Refusal(message)))

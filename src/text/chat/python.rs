@@ -2,6 +2,7 @@
 //! minijinja's pycompat lacks.
 
 use super::budget::{self, MOST_DEPTH, spend};
+use super::filters;
 use minijinja::value::{Kwargs, Rest, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 
@@ -248,6 +249,9 @@ pub(super) fn method(state: &State, value: &Value, name: &str, args: &[Value]) -
     let Some(text) = value.as_str() else {
         return minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args);
     };
+    if let Some(padded) = filters::pad(state, text, name, args)? {
+        return Ok(padded);
+    }
     match name {
         "replace" => {
             let (old, new, count): (&str, &str, Option<i64>) = from_args(args)?;
