@@ -141,13 +141,13 @@ pub(super) fn build(mut meta: Metadata) -> Result<Tokenizer> {
                 .into(),
         )
     })?;
-    match model {
+    let model = model.to_string();
+    match model.as_str() {
         "llama" => spm(&mut meta),
-        "gpt2" => byte_level_bpe(&mut meta),
-        "gemma4" => gemma4(&mut meta),
+        "gpt2" | "gemma4" | "whitespace" => bpe_by_pre(&mut meta, &model),
         "bert" => word_piece(&mut meta),
         other => Err(Error::UnsupportedFormat(format!(
-            "the vocabulary of this GGUF file is of kind \"{other}\"; supported are llama, gpt2, gemma4 and bert. Use the model's Hugging Face directory with a tokenizer.json instead"
+            "the vocabulary of this GGUF file is of kind \"{other}\"; supported are llama, gpt2, gemma4, whitespace and bert. Use the model's Hugging Face directory with a tokenizer.json instead"
         ))),
     }
 }
@@ -249,57 +249,65 @@ fn bpe(meta: &mut Metadata, table: &mut Table) -> Result<(Vocab, Merges)> {
     Ok((vocab, merges))
 }
 
-fn byte_level_bpe(meta: &mut Metadata) -> Result<Tokenizer> {
+/// BPE with the cuts of `tokenizer.ggml.pre`. `model` "gemma4" and "whitespace" stand for their only one.
+fn bpe_by_pre(meta: &mut Metadata, model: &str) -> Result<Tokenizer> {
     let mut table = Table::read(meta)?;
-    let name = meta.str("tokenizer.ggml.pre").unwrap_or("default").to_string();
-    let Pre { patterns, ignore_merges, add_bos } = pretokenizer::find(&name).unwrap_or_else(|| {
-        tracing::warn!("tokenizer.ggml.pre \"{name}\" is not known; texts are cut as for gpt-2, which may give other tokens than the model was trained with");
-        pretokenizer::fallback()
-    });
+    let name = match (model, meta.str("tokenizer.ggml.pre")) {
+        ("gemma4", _) => "gemma4",
+        (_, Some(name)) if !name.is_empty() => name,
+        ("whitespace", _) => "whitespace",
+        _ => {
+            tracing::warn!(
+                "the GGUF file has no tokenizer.ggml.pre: texts are cut in a general way, which may give other tokens \
+                 than the model was trained with; convert the model again"
+            );
+            "default"
+        }
+    }
+    .to_string();
+    let Pre { patterns, ignore_merges, add_bos, raw } = pretokenizer::find(&name).ok_or_else(|| {
+        Error::UnsupportedFormat(format!(
+            "tokenizer.ggml.pre \"{name}\" is not one that is known here, so texts would be cut into other tokens than \
+             the model was trained with; use the model's Hugging Face directory with a tokenizer.json instead, or \
+             correct the name"
+        ))
+    })?;
     let added = table.added(|_| false);
     let (vocab, merges) = bpe(meta, &mut table)?;
-    let model = BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(ignore_merges).build().map_err(bad)?;
+    let builder = BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(ignore_merges);
+    let mut library = tokenizers::Tokenizer::new(builder.byte_fallback(raw).build().map_err(bad)?);
     let mut steps: Vec<Value> = patterns
         .iter()
         .map(|p| json!({"type": "Split", "pattern": {"Regex": p}, "behavior": "Isolated", "invert": false}))
         .collect();
-    let prefix = meta.bool("tokenizer.ggml.add_space_prefix").unwrap_or(false);
-    let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
-    steps.push(byte_level.clone());
-    let mut library = tokenizers::Tokenizer::new(model);
-    if prefix {
-        library.with_normalizer(Some(part::<NormalizerWrapper>(json!({"type": "Prepend", "prepend": " "}))?));
+    let mut normalizers = Vec::new();
+    if meta.bool("tokenizer.ggml.add_space_prefix").unwrap_or(false) {
+        normalizers.push(json!({"type": "Prepend", "prepend": " "}));
     }
+    if raw {
+        if name != "whitespace" {
+            normalizers.push(json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"}));
+        }
+        library.with_decoder(Some(spm_decoder(false)?));
+    } else {
+        let byte_level =
+            json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
+        steps.push(byte_level.clone());
+        library.with_decoder(Some(part::<DecoderWrapper>(byte_level)?));
+    }
+    let normalizer = json!({"type": "Sequence", "normalizers": normalizers});
+    library.with_normalizer(Some(part::<NormalizerWrapper>(normalizer)?));
     library.with_pre_tokenizer(Some(part::<PreTokenizerWrapper>(json!({"type": "Sequence", "pretokenizers": steps}))?));
-    library.with_decoder(Some(part::<DecoderWrapper>(byte_level)?));
     library.add_tokens(&added);
-    let default = |i: u32| if matches!(name.as_str(), "glm4" | "chatglm-bpe") { None } else { table.checked(i) };
-    let bos = table.id("bos").or(default(11));
-    let eos = table.id("eos").or(default(11));
+    let no_default = matches!(name.as_str(), "glm4" | "glm5" | "chatglm-bpe");
+    let default = |id: u32| table.checked(id).filter(|_| model != "gemma4");
+    let bos = table.id("bos").or(default(11).filter(|_| !no_default));
+    let eos = table.id("eos").or(default(11).filter(|_| !no_default));
     let add = |key: &str, default: bool| meta.bool(key).unwrap_or(default);
-    let before = bos.filter(|_| add("tokenizer.ggml.add_bos_token", add_bos));
+    // Files of Gemma 4 in the wild say add_bos_token = false although the model needs it.
+    let before = bos.filter(|_| model == "gemma4" || add("tokenizer.ggml.add_bos_token", add_bos));
     let after = eos.filter(|_| add("tokenizer.ggml.add_eos_token", false));
     Ok(finish(&table, Pipeline::Library(Box::new(library)), (bos, eos), before, after))
-}
-
-/// BPE over characters with U+2581 for spaces, cut at newlines only, with byte pieces.
-fn gemma4(meta: &mut Metadata) -> Result<Tokenizer> {
-    let mut table = Table::read(meta)?;
-    let added = table.added(|_| false);
-    let (vocab, merges) = bpe(meta, &mut table)?;
-    let model = BPE::builder().vocab_and_merges(vocab, merges).byte_fallback(true).build().map_err(bad)?;
-    let mut library = tokenizers::Tokenizer::new(model);
-    library.with_normalizer(Some(part::<NormalizerWrapper>(
-        json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"}),
-    )?));
-    library.with_pre_tokenizer(Some(part::<PreTokenizerWrapper>(
-        json!({"type": "Split", "pattern": {"Regex": "[^\\n]+|[\\n]+"}, "behavior": "Isolated", "invert": false}),
-    )?));
-    library.with_decoder(Some(spm_decoder(false)?));
-    library.add_tokens(&added);
-    let (bos, eos) = (table.id("bos"), table.id("eos"));
-    // Files in the wild say add_bos_token = false although the model needs it.
-    Ok(finish(&table, Pipeline::Library(Box::new(library)), (bos, eos), bos, None))
 }
 
 /// WordPiece; the file marks the beginnings of words (U+2581) instead of their continuations (`##`).

@@ -9,6 +9,9 @@ pub(super) struct Pre {
     pub ignore_merges: bool,
     /// Whether BOS goes in front when the file does not say.
     pub add_bos: bool,
+    /// Whether the vocabulary spells texts as they are, with U+2581 for spaces and byte pieces for what it lacks,
+    /// instead of with GPT-2's letters for bytes.
+    pub raw: bool,
 }
 
 macro_rules! gpt2 {
@@ -51,6 +54,36 @@ const GPT2: &[&str] = &[gpt2!()];
 const DIGITS_THEN_GPT2: &[&str] = &[r"\p{N}", gpt2!()];
 const LLAMA3: &[&str] = &[llama3!(r"\p{N}{1,3}")];
 const QWEN2: &[&str] = &[llama3!(r"\p{N}")];
+const MINICPM5: &[&str] = &[r"\p{N}{1,3}", llama3!(r"\p{N}+")];
+const LAGUNA: &[&str] = &[LINES, llama3!(r"\p{N}")];
+/// Qwen2 without the English contractions, so that a Turkish suffix stays with its apostrophe.
+const UFAKZEKA: &[&str] =
+    &[r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"];
+const JAIS2: &[&str] = &[concat!(
+    contractions!(),
+    r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+",
+    r"|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)",
+    r"|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}"
+)];
+const EXAONE_MOE: &[&str] = &[concat!(
+    contractions!(),
+    r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+"
+)];
+/// Words go on over spaces: only numbers are cut, in groups of three from the right.
+const SUPERBPE: &[&str] = &[r"\p{N}+", r"(?=(\d{3})+(?!\d))"];
+/// Ranges of Chinese characters, cut from the words around them.
+const KIMI_K2: &[&str] = &[concat!(
+    r"[\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2EBEF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}]+",
+    r"|[^\r\n\p{L}\p{N}]?",
+    r"[\p{L}&&[^\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2EBEF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}]]+",
+    contractions!(),
+    r"?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)];
+const LINES: &str = r"[^\n]+|[\n]+";
+const RAW_LINES: &[&str] = &[LINES];
+/// After the normalizer has put U+2581 in the place of spaces: each one begins a word.
+const MMBERT: &[&str] = &[LINES, "▁?[^▁]+|▁"];
+const WHITESPACE: &[&str] = &[r"\S+"];
 const QWEN35: &[&str] = &[concat!(
     contractions!(),
     r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -63,7 +96,9 @@ const BAILING: &[&str] = &[concat!(
 )];
 const TEKKEN: &[&str] = &[cased!("", r"\p{N}")];
 const GPT4O: &[&str] = &[cased!(concat!(contractions!(), "?"), r"\p{N}{1,3}")];
-const TINY_AYA: &[&str] = &[r"\d{1,3}(?=(?:\d{3})*\b)", cased!(concat!(contractions!(), "?"), r"\p{N}{1,3}")];
+/// Numbers in groups of three from the right.
+const GROUPS_OF_3: &str = r"(?<!\p{N})\p{N}{1,2}(?=(?:\p{N}{3})*(?!\p{N}))|\p{N}{3}";
+const TINY_AYA: &[&str] = &[GROUPS_OF_3, cased!(concat!(contractions!(), "?"), r"\p{N}{1,3}")];
 const DEEPSEEK_LLM: &[&str] = &[
     r"[\r\n]",
     r"\s?[\p{Lu}\p{Ll}\p{Lt}]+",
@@ -80,6 +115,24 @@ const DEEPSEEK_V3: &[&str] = &[
         r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"##,
         r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
+];
+const SPARK2_5: &[&str] = &[
+    r"\p{N}{1,3}",
+    r"[一-龥぀-ゟ゠-ヿ]+",
+    concat!(
+        r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"##,
+        r"| ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+"
+    ),
+    r"\p{N}",
+];
+const YOUTU: &[&str] = &[
+    r"[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+",
+    cased!(concat!(contractions!(), "?"), r"\p{N}"),
+];
+const AFMOE: &[&str] = &[
+    GROUPS_OF_3,
+    r"[一-鿿㐀-䶿豈-﫿぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿຀-໿ក-៿က-႟ꩠ-ꩿꧠ-꧿가-힯ᄀ-ᇿ]+",
+    DEEPSEEK_V3[2],
 ];
 const FALCON: &[&str] = &[r"[\p{P}\$\+<=>\^~\|`]+", gpt2!(), r"[0-9][0-9][0-9]"];
 const DEFAULT: &[&str] = &[r"[\p{P}\$\+<=>\^~\|]+", gpt2!(), r"\p{N}+", r"[0-9][0-9][0-9]"];
@@ -99,7 +152,8 @@ pub(super) fn find(pre: &str) -> Option<Pre> {
     let patterns = match pre {
         "default" => DEFAULT,
         "llama3" | "llama-v3" | "llama-bpe" | "falcon3" | "falcon-h1" | "pixtral" | "midm-2.0" | "lfm2"
-        | "jina-v5-nano" | "dbrx" | "smaug-bpe" | "glm4" | "chatglm-bpe" => LLAMA3,
+        | "jina-v5-nano" | "dbrx" | "smaug-bpe" | "glm4" | "glm5" | "chatglm-bpe" => LLAMA3,
+        "minicpm5" => MINICPM5,
         "gpt-2" | "phi-2" | "jina-es" | "jina-de" | "gigachat" | "jina-v2-es" | "jina-v2-de" | "jina-v2-code"
         | "jina-v1-en" | "roberta-bpe" | "a.x-4.0" | "mellum" | "modern-bert" | "mpt" | "olmo" | "jais"
         | "trillion" | "granite-docling" | "exaone4" => GPT2,
@@ -108,32 +162,42 @@ pub(super) fn find(pre: &str) -> Option<Pre> {
         }
         "qwen2" | "deepseek-r1-qwen" | "kormo" | "f2llmv2" | "stablelm2" | "hunyuan" | "megrez" | "solar-open"
         | "grok-2" => QWEN2,
+        "laguna" => LAGUNA,
+        "ufakzeka" => UFAKZEKA,
+        "jais-2" => JAIS2,
         "qwen35" => QWEN35,
         "seed-coder" => SEED_CODER,
         "bailingmoe" | "bailingmoe2" | "llada-moe" => BAILING,
+        "exaone-moe" => EXAONE_MOE,
+        "superbpe" => SUPERBPE,
+        "kimi-k2" => KIMI_K2,
         "tekken" => TEKKEN,
         "gpt-4o" | "llama4" | "kanana2" | "minimax-m2" | "talkie" | "granite-embed-multi-97m" => GPT4O,
         "tiny_aya" | "cohere2moe" => TINY_AYA,
         "deepseek-llm" => DEEPSEEK_LLM,
         "deepseek-coder" => DEEPSEEK_CODER,
         "deepseek-v3" | "hunyuan-dense" | "joyai-llm" | "hy_v4" => DEEPSEEK_V3,
+        "spark2_5" => SPARK2_5,
+        "youtu" => YOUTU,
+        "afmoe" => AFMOE,
         "falcon" => FALCON,
         "bloom" | "gpt3-finnish" | "poro-chat" => BLOOM,
         "viking" => VIKING,
         "chameleon" => CHAMELEON,
+        "gemma4" | "granite-embed-multi-311m" | "sarvam-moe" => RAW_LINES,
+        "mmbert" => MMBERT,
+        "whitespace" => WHITESPACE,
         _ => return None,
     };
-    let llama3_family = std::ptr::eq(patterns, LLAMA3) && !matches!(pre, "dbrx" | "smaug-bpe" | "glm4" | "chatglm-bpe");
+    let no_glm = !matches!(pre, "dbrx" | "smaug-bpe" | "glm4" | "glm5" | "chatglm-bpe");
+    let llama3_family = std::ptr::eq(patterns, LLAMA3) && no_glm;
+    let whole = matches!(pre, "tekken" | "granite-embed-multi-97m" | "glm4" | "glm5" | "youtu" | "minicpm5");
     Some(Pre {
         patterns,
-        ignore_merges: llama3_family || matches!(pre, "tekken" | "granite-embed-multi-97m"),
+        ignore_merges: llama3_family || whole,
         add_bos: llama3_family || matches!(pre, "tekken" | "chameleon"),
+        raw: [RAW_LINES, MMBERT, WHITESPACE].iter().any(|raw| std::ptr::eq(*raw, patterns)),
     })
-}
-
-/// What an unknown name is taken for.
-pub(super) fn fallback() -> Pre {
-    Pre { patterns: GPT2, ignore_merges: false, add_bos: false }
 }
 
 #[cfg(test)]
