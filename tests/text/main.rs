@@ -1,5 +1,6 @@
 //! Tokenizers, detokenizer and chat templates against other people's results (tests/../shared).
 
+mod ends;
 mod fuzz;
 mod pre;
 
