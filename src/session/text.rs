@@ -34,7 +34,9 @@ impl Text {
         let (source, tool_source) = (source.map(keep), tool_source.map(keep));
         let tokenizer = match (tokenizer_json, gguf) {
             (Some(json), _) => Some(Tokenizer::from_json(json, config.as_ref(), map.as_ref())?),
-            (None, Some(meta)) if meta.str("tokenizer.ggml.model").is_some_and(|m| m != "none") => {
+            (None, Some(meta))
+                if meta.str("tokenizer.ggml.model").is_some_and(|m| !matches!(m, "none" | "no_vocab")) =>
+            {
                 Some(Tokenizer::from_gguf(meta)?)
             }
             _ => None,

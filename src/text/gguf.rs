@@ -1,7 +1,7 @@
 //! Tokenizers from GGUF metadata (`tokenizer.*`), with llama.cpp's meaning of every key.
 
 use super::limits;
-use super::pretokenizer::{self, Pre};
+use super::pretokenizer::{self, Pre, Spelling};
 use super::spm::Spm;
 use super::tokenizer::{Inner, Pipeline, Specials, SpmPipeline, Tokenizer};
 use crate::error::{Error, Result};
@@ -143,11 +143,10 @@ pub(super) fn build(mut meta: Metadata) -> Result<Tokenizer> {
     })?;
     match model {
         "llama" => spm(&mut meta),
-        "gpt2" => byte_level_bpe(&mut meta),
-        "gemma4" => gemma4(&mut meta),
+        "gpt2" | "whitespace" | "gemma4" => bpe(&mut meta),
         "bert" => word_piece(&mut meta),
         other => Err(Error::UnsupportedFormat(format!(
-            "the vocabulary of this GGUF file is of kind \"{other}\"; supported are llama, gpt2, gemma4 and bert. Use the model's Hugging Face directory with a tokenizer.json instead"
+            "the vocabulary of this GGUF file is of kind \"{other}\"; supported are llama, gpt2, gemma4, whitespace and bert. Use the model's Hugging Face directory with a tokenizer.json instead"
         ))),
     }
 }
@@ -233,10 +232,14 @@ fn spm(meta: &mut Metadata) -> Result<Tokenizer> {
 }
 
 /// Vocabulary and merges; merges that the vocabulary cannot carry out are left out, as llama.cpp never applies them.
-fn bpe(meta: &mut Metadata, table: &mut Table) -> Result<(Vocab, Merges)> {
-    let merges = take(meta, "tokenizer.ggml.merges").ok_or_else(|| {
-        Error::BadFile("the GGUF file has a BPE vocabulary without tokenizer.ggml.merges: expected an array of \"left right\"; convert the model again".into())
-    })?;
+fn vocab_and_merges(meta: &mut Metadata, table: &mut Table) -> Result<(Vocab, Merges)> {
+    // Files of Kimi K2 may come without.
+    let merges = match take(meta, "tokenizer.ggml.merges") {
+        None if meta.str("tokenizer.ggml.pre") == Some("kimi-k2") => Vec::new(),
+        merges => merges.ok_or_else(|| {
+            Error::BadFile("the GGUF file has a BPE vocabulary without tokenizer.ggml.merges: expected an array of \"left right\"; convert the model again".into())
+        })?,
+    };
     limits::check(table.n_tokens, merges.len(), merges.iter().map(String::len).sum())?;
     let vocab: Vocab = table.take_tokens().enumerate().map(|(id, token)| (token, id as u32)).collect();
     let split = |merge: String| {
@@ -249,57 +252,83 @@ fn bpe(meta: &mut Metadata, table: &mut Table) -> Result<(Vocab, Merges)> {
     Ok((vocab, merges))
 }
 
-fn byte_level_bpe(meta: &mut Metadata) -> Result<Tokenizer> {
-    let mut table = Table::read(meta)?;
-    let name = meta.str("tokenizer.ggml.pre").unwrap_or("default").to_string();
-    let Pre { patterns, ignore_merges, add_bos } = pretokenizer::find(&name).unwrap_or_else(|| {
-        tracing::warn!("tokenizer.ggml.pre \"{name}\" is not known; texts are cut as for gpt-2, which may give other tokens than the model was trained with");
-        pretokenizer::fallback()
-    });
-    let added = table.added(|_| false);
-    let (vocab, merges) = bpe(meta, &mut table)?;
-    let model = BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(ignore_merges).build().map_err(bad)?;
-    let mut steps: Vec<Value> = patterns
-        .iter()
-        .map(|p| json!({"type": "Split", "pattern": {"Regex": p}, "behavior": "Isolated", "invert": false}))
-        .collect();
-    let prefix = meta.bool("tokenizer.ggml.add_space_prefix").unwrap_or(false);
-    let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
-    steps.push(byte_level.clone());
-    let mut library = tokenizers::Tokenizer::new(model);
-    if prefix {
-        library.with_normalizer(Some(part::<NormalizerWrapper>(json!({"type": "Prepend", "prepend": " "}))?));
-    }
-    library.with_pre_tokenizer(Some(part::<PreTokenizerWrapper>(json!({"type": "Sequence", "pretokenizers": steps}))?));
-    library.with_decoder(Some(part::<DecoderWrapper>(byte_level)?));
-    library.add_tokens(&added);
-    let default = |i: u32| if matches!(name.as_str(), "glm4" | "chatglm-bpe") { None } else { table.checked(i) };
-    let bos = table.id("bos").or(default(11));
-    let eos = table.id("eos").or(default(11));
-    let add = |key: &str, default: bool| meta.bool(key).unwrap_or(default);
-    let before = bos.filter(|_| add("tokenizer.ggml.add_bos_token", add_bos));
-    let after = eos.filter(|_| add("tokenizer.ggml.add_eos_token", false));
-    Ok(finish(&table, Pipeline::Library(Box::new(library)), (bos, eos), before, after))
+/// The entry for `tokenizer.ggml.pre`. Errors: `unsupported-format` for a name that is not known, as texts would be cut
+/// otherwise than the model has learnt.
+fn pre_of(meta: &Metadata) -> Result<(String, Pre)> {
+    let name = match meta.str("tokenizer.ggml.model") {
+        Some("gemma4") => "gemma4",
+        Some("whitespace") => "whitespace",
+        _ => meta.str("tokenizer.ggml.pre").unwrap_or_default(),
+    };
+    let name = if name.is_empty() {
+        tracing::warn!(
+            "the GGUF file has no tokenizer.ggml.pre: texts are cut by the patterns \"default\", which may give other tokens than the model was trained with; convert the model again"
+        );
+        "default"
+    } else {
+        name
+    };
+    let pre = pretokenizer::find(name).ok_or_else(|| {
+        Error::UnsupportedFormat(format!(
+            "tokenizer.ggml.pre \"{name}\" is not known: texts would become other tokens than the model was trained with. Use the model's Hugging Face directory with a tokenizer.json, or a newer version of this library"
+        ))
+    })?;
+    Ok((name.to_string(), pre))
 }
 
-/// BPE over characters with U+2581 for spaces, cut at newlines only, with byte pieces.
-fn gemma4(meta: &mut Metadata) -> Result<Tokenizer> {
+fn bpe(meta: &mut Metadata) -> Result<Tokenizer> {
+    let (name, pre) = pre_of(meta)?;
     let mut table = Table::read(meta)?;
     let added = table.added(|_| false);
-    let (vocab, merges) = bpe(meta, &mut table)?;
-    let model = BPE::builder().vocab_and_merges(vocab, merges).byte_fallback(true).build().map_err(bad)?;
+    let (vocab, merges) = vocab_and_merges(meta, &mut table)?;
+    let bytes = pre.spelling == Spelling::ByteLevel;
+    let model = BPE::builder()
+        .vocab_and_merges(vocab, merges)
+        .ignore_merges(pre.ignore_merges)
+        .byte_fallback(!bytes)
+        .build()
+        .map_err(bad)?;
+    let split = |pattern: String, behavior: &str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": false});
+    let mut steps: Vec<Value> = pre.patterns().map(|pattern| split(pattern, "Isolated")).collect();
+    let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
+    let spaces = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
+    let mut normalizers: Vec<Value> = Vec::new();
+    if meta.bool("tokenizer.ggml.normalizer.nfc").unwrap_or(false) {
+        normalizers.push(json!({"type": "NFC"}));
+    }
+    match pre.spelling {
+        Spelling::ByteLevel => steps.push(byte_level.clone()),
+        Spelling::Raw => normalizers.push(spaces),
+        Spelling::RawWords => {
+            normalizers.push(spaces);
+            let begin = r"(?<![^\n])(?=[^\n▁])";
+            normalizers.push(json!({"type": "Replace", "pattern": {"Regex": begin}, "content": "▁"}));
+        }
+        Spelling::NoSpaces => {
+            if meta.bool("tokenizer.ggml.normalizer.lowercase").unwrap_or(false) {
+                normalizers.push(json!({"type": "Lowercase"}));
+            }
+            steps.push(split(r"\s+".into(), "Removed"));
+        }
+    }
     let mut library = tokenizers::Tokenizer::new(model);
-    library.with_normalizer(Some(part::<NormalizerWrapper>(
-        json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"}),
-    )?));
-    library.with_pre_tokenizer(Some(part::<PreTokenizerWrapper>(
-        json!({"type": "Split", "pattern": {"Regex": "[^\\n]+|[\\n]+"}, "behavior": "Isolated", "invert": false}),
-    )?));
-    library.with_decoder(Some(spm_decoder(false)?));
+    if !normalizers.is_empty() {
+        let sequence = json!({"type": "Sequence", "normalizers": normalizers});
+        library.with_normalizer(Some(part::<NormalizerWrapper>(sequence)?));
+    }
+    library.with_pre_tokenizer(Some(part::<PreTokenizerWrapper>(json!({"type": "Sequence", "pretokenizers": steps}))?));
+    library.with_decoder(Some(if bytes { part::<DecoderWrapper>(byte_level)? } else { spm_decoder(false)? }));
     library.add_tokens(&added);
-    let (bos, eos) = (table.id("bos"), table.id("eos"));
-    // Files in the wild say add_bos_token = false although the model needs it.
-    Ok(finish(&table, Pipeline::Library(Box::new(library)), (bos, eos), bos, None))
+    // Ids that are meant when the file does not say; the kind gemma4 has none.
+    let default = |id: Option<u32>| id.filter(|_| meta.str("tokenizer.ggml.model") != Some("gemma4"));
+    let bos = table.id("bos").or(default(pre.default_bos).and_then(|id| table.checked(id)));
+    let eos = table.id("eos").or(default(Some(11)).and_then(|id| table.checked(id)));
+    let add = |key: &str, default: bool| meta.bool(key).unwrap_or(default);
+    // Files of Gemma 4 say add_bos_token = false although the model needs it.
+    let always = matches!(name.as_str(), "gemma4" | "granite-embed-multi-311m");
+    let before = bos.filter(|_| always || add("tokenizer.ggml.add_bos_token", pre.add_bos));
+    let after = eos.filter(|_| add("tokenizer.ggml.add_eos_token", false));
+    Ok(finish(&table, Pipeline::Library(Box::new(library)), (bos, eos), before, after))
 }
 
 /// WordPiece; the file marks the beginnings of words (U+2581) instead of their continuations (`##`).
