@@ -128,7 +128,7 @@ async fn read_parts(
     let (prefix, suffix) = part_name(&main, count).ok_or_else(|| {
         Error::BadFile(format!(
             "{main} is one of {count} parts, but is not named NAME-00001-of-{count:05}.gguf, so the other parts cannot \
-             be found; give the parts their original names"
+             be found; give the parts their original names, or make links with these names"
         ))
     })?;
     let mut given = Some(given);
@@ -195,7 +195,7 @@ fn part_name(name: &str, count: u64) -> Option<(&str, &str)> {
     let (_, number) = rest.rsplit_once('-')?;
     let is_number = |s: &str| s.len() == 5 && s.bytes().all(|b| b.is_ascii_digit());
     let fits = is_number(number) && is_number(digits) && digits.parse() == Ok(count);
-    (fits && extension.eq_ignore_ascii_case(".gguf")).then(|| (&rest[..rest.len() - 5], &name[rest.len()..]))
+    (fits && (extension.is_empty() || extension.starts_with('.'))).then(|| (&rest[..rest.len() - 5], &name[rest.len()..]))
 }
 
 /// Places the tensors of one file; returns its metadata.
@@ -203,8 +203,13 @@ fn add(file: &mut TensorFile, source: Rc<dyn ByteSource>, header: Header) -> Res
     let (name, total) = (source.name().to_string(), source.len());
     let align = match integer(&header.metadata, "general.alignment", &name)? {
         None => 32,
-        Some(a) if a > 0 && a % 8 == 0 && a <= u64::from(u32::MAX) => a,
-        Some(a) => return Err(Error::BadFile(format!("{name}: general.alignment is {a} instead of a multiple of 8"))),
+        // The format asks for multiples of 8; llama.cpp reads 1, 2 and 4, too.
+        Some(a) if a > 0 && (a % 8 == 0 || a.is_power_of_two()) && a <= u64::from(u32::MAX) => a,
+        Some(a) => {
+            return Err(Error::BadFile(format!(
+                "{name}: general.alignment is {a} instead of a power of 2 or a multiple of 8; convert the model again"
+            )));
+        }
     };
     let start = header.end.next_multiple_of(align);
     let index = file.sources.len();
