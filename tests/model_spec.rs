@@ -360,7 +360,7 @@ fn a_moe_gguf_and_odd_metadata_are_refused() {
         entries.push((key.into(), value));
         ArchInfo::from_gguf(&Metadata { entries })
     };
-    let empty = lacewing::formats::TensorFile { sources: Vec::new(), tensors: Vec::new() };
+    let empty = lacewing::formats::TensorFile::default();
     let e = build(&with("llama.expert_count", V::Int(8)).unwrap(), &empty, None).unwrap_err();
     assert!(e.code() == "unsupported-model" && e.to_string().contains("8 experts"), "{e}");
     for part in ["adapter", "mmproj", "imatrix"] {

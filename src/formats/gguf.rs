@@ -108,10 +108,10 @@ pub async fn read(files: &dyn Files) -> Result<(Metadata, TensorFile)> {
     let header = gguf_header::read(&*source, &mut memory).await?;
     let count = integer(&header.metadata, "split.count", &main)?.unwrap_or(1);
     if count <= 1 {
-        let mut file = TensorFile { sources: Vec::new(), tensors: Vec::new() };
+        let mut file = TensorFile::default();
         let metadata = add(&mut file, source, header)?;
-        check_table(&mut file.tensors, &main)?;
-        check_names(&file.tensors, &main)?;
+        check_table(&mut file, &main)?;
+        check_names(&file, &main)?;
         return Ok((metadata, file));
     }
     read_parts(files, main, (source, header), count, &mut memory).await
@@ -133,7 +133,7 @@ async fn read_parts(
     })?;
     let mut given = Some(given);
     let mut metadata = Metadata::default();
-    let mut file = TensorFile { sources: Vec::new(), tensors: Vec::new() };
+    let mut file = TensorFile::default();
     for part in 0..count {
         let name = format!("{prefix}{:05}{suffix}", part + 1);
         let (source, header) = match given.take_if(|_| name == main) {
@@ -168,8 +168,8 @@ async fn read_parts(
             file.tensors.len()
         )));
     }
-    check_table(&mut file.tensors, &main)?;
-    check_names(&file.tensors, &main)?;
+    check_table(&mut file, &main)?;
+    check_names(&file, &main)?;
     Ok((metadata, file))
 }
 
@@ -195,7 +195,8 @@ fn part_name(name: &str, count: u64) -> Option<(&str, &str)> {
     let (_, number) = rest.rsplit_once('-')?;
     let is_number = |s: &str| s.len() == 5 && s.bytes().all(|b| b.is_ascii_digit());
     let fits = is_number(number) && is_number(digits) && digits.parse() == Ok(count);
-    (fits && (extension.is_empty() || extension.starts_with('.'))).then(|| (&rest[..rest.len() - 5], &name[rest.len()..]))
+    (fits && (extension.is_empty() || extension.starts_with('.')))
+        .then(|| (&rest[..rest.len() - 5], &name[rest.len()..]))
 }
 
 /// Places the tensors of one file; returns its metadata.
@@ -251,10 +252,11 @@ fn add(file: &mut TensorFile, source: Rc<dyn ByteSource>, header: Header) -> Res
 }
 
 /// `bad-file` when two tensors have one name.
-pub(super) fn check_names(tensors: &[TensorInfo], file: &str) -> Result<()> {
-    let mut seen = HashSet::with_capacity(tensors.len());
-    match tensors.iter().find(|t| !seen.insert(t.name.as_str())) {
-        Some(t) => Err(Error::BadFile(format!("{file}: two tensors are called {:?}", t.name))),
+pub(super) fn check_names(table: &TensorFile, file: &str) -> Result<()> {
+    let mut seen = HashSet::with_capacity(table.tensors.len() + table.unread.len());
+    let mut names = table.tensors.iter().map(|t| t.name.as_str()).chain(table.unread.iter().map(|t| t.name.as_str()));
+    match names.find(|name| !seen.insert(*name)) {
+        Some(name) => Err(Error::BadFile(format!("{file}: two tensors are called {name:?}"))),
         None => Ok(()),
     }
 }

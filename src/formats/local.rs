@@ -32,9 +32,8 @@ pub struct DirFiles {
 impl DirFiles {
     /// A directory or a file.
     pub fn new(path: &Path) -> Result<DirFiles> {
-        let about = std::fs::metadata(path).map_err(|e| {
-            Error::DownloadFailed(format!("{} cannot be opened ({e}); check the path", path.display()))
-        })?;
+        let about = std::fs::metadata(path)
+            .map_err(|e| Error::DownloadFailed(format!("{} cannot be opened ({e}); check the path", path.display())))?;
         if about.is_dir() {
             return Ok(DirFiles { folder: path.to_path_buf(), main: None });
         }

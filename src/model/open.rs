@@ -218,7 +218,7 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
     let config = config(files).await?;
     let info = ArchInfo::from_config(&config)?;
     supported(&info)?;
-    let tensors = match safetensors::read(files).await {
+    let mut tensors = match safetensors::read(files).await {
         Ok(tensors) => tensors,
         Err(e) if matches!(e.kind(), Error::DownloadFailed(_)) => {
             for pickle in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
@@ -234,6 +234,7 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
         Err(e) => return Err(e),
     };
     drop(config);
+    complete_names(&mut tensors);
     let spec = build(&info, &tensors, None)?;
     let generation = read_json(files, "generation_config.json").await?.unwrap_or(Value::Null);
     let mut eos = info.eos_ids.clone();
@@ -255,6 +256,18 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
         },
         generation: GenerationDefaults::from_json(&generation),
     })
+}
+
+/// A model that was saved without its head lacks the `model.` in front of its names; transformers puts it there, too.
+fn complete_names(file: &mut TensorFile) {
+    const PREFIX: &str = "model.";
+    let TensorFile { tensors, unread, .. } = file;
+    let mut names: Vec<&mut String> = tensors.iter_mut().map(|t| &mut t.name).collect();
+    names.extend(unread.iter_mut().map(|t| &mut t.name));
+    let any = |start| names.iter().any(|name| name.starts_with(start));
+    if any("layers.") && !any(PREFIX) {
+        names.into_iter().filter(|name| !name.starts_with("lm_head.")).for_each(|name| name.insert_str(0, PREFIX));
+    }
 }
 
 fn below(ids: &[u32], vocab_size: u32) -> Vec<u32> {

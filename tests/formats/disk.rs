@@ -134,7 +134,8 @@ fn links_into_a_store_of_blobs_are_read() {
     for (i, (name, bytes)) in parts().iter().enumerate() {
         std::fs::write(folder.join(format!("blobs/sha256:{i}")), bytes).unwrap();
         symlink(format!("../../blobs/sha256:{i}"), snapshot.join(name)).unwrap();
-        symlink(format!("../../blobs/sha256:{i}"), snapshot.join(name.replace(".gguf", "").replace('x', "x:y"))).unwrap();
+        symlink(format!("../../blobs/sha256:{i}"), snapshot.join(name.replace(".gguf", "").replace('x', "x:y")))
+            .unwrap();
     }
     for part in ["model-x-00001-of-00003.gguf", "model-x-00003-of-00003.gguf", "model-x:y-00002-of-00003"] {
         let files = open_files(snapshot.join(part).to_str().unwrap()).unwrap();
