@@ -203,7 +203,7 @@ fn hostile_gguf() {
     let invalid =
         [&1_u64.to_le_bytes()[..], b"k", &8_u32.to_le_bytes(), &(N as u64).to_le_bytes(), &vec![255; N]].concat();
     let files = raw_gguf(0, 1, &invalid);
-    refused("one long text that is none", "UTF-8", || read(&files));
+    refused("one long text that is none", "144 MiB", || read(&files));
 }
 
 /// A bool.
