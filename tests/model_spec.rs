@@ -360,11 +360,16 @@ fn a_moe_gguf_and_odd_metadata_are_refused() {
         entries.push((key.into(), value));
         ArchInfo::from_gguf(&Metadata { entries })
     };
-    let empty = lacewing::formats::TensorFile { sources: Vec::new(), tensors: Vec::new() };
+    let empty = lacewing::formats::TensorFile::default();
     let e = build(&with("llama.expert_count", V::Int(8)).unwrap(), &empty, None).unwrap_err();
     assert!(e.code() == "unsupported-model" && e.to_string().contains("8 experts"), "{e}");
-    let e = with("general.type", V::String("adapter".into())).unwrap_err();
-    assert_eq!(e.code(), "unsupported-format");
+    for part in ["adapter", "mmproj", "imatrix"] {
+        let e = with("general.type", V::String(part.into())).unwrap_err();
+        assert!(e.code() == "unsupported-format" && e.to_string().contains(part), "{e}");
+    }
+    for value in [V::String("model".into()), V::String(String::new()), V::String("finetune".into()), V::Int(1)] {
+        with("general.type", value).unwrap();
+    }
     for value in [V::Int(-1), V::Int(1 << 40), V::Float(1.5), V::Ints(vec![1, 2]), V::String("8".into())] {
         let e = with("llama.embedding_length", value).unwrap_err();
         assert!(e.code() == "bad-file" && e.to_string().contains("embedding_length"), "{e}");

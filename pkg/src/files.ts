@@ -82,25 +82,39 @@ export class SingleFile implements Files {
   close(): void {}
 }
 
-/** The Files of a directory, as a directory picker, a drop or an input with several files gives them. */
-export class FileList implements Files {
+/** Opens the Files that a directory picker, a drop or an input with several files gives. */
+export async function openList(list: readonly DirectoryFile[], onBytes: (count: number) => void): Promise<Files> {
+  const files = list.map(withPath);
+  // config.json marks the directory; of several, the one nearest to the top.
+  const depth = (entry: Entry): number => entry.path.split("/").length;
+  const config = files.filter((entry) => nameOf(entry) === "config.json").sort((a, b) => depth(a) - depth(b))[0];
+  const anchor = files.length === 1 ? files[0] : (config ?? (await findGguf(files)));
+  if (!anchor) {
+    const found = files.map(nameOf).slice(0, 8).join(", ") || "no files";
+    throw new LacewingError("bad-request", `One GGUF file, or the files of a directory with config.json, are expected; found ${found}.`);
+  }
+  return new FileList(files, anchor, onBytes);
+}
+
+/** The one GGUF among other files, or a part of it: by its name, else by its first bytes, as blob stores have them. */
+async function findGguf(files: Entry[]): Promise<Entry | undefined> {
+  let found = files.filter(({ path }) => /\.gguf$/i.test(path));
+  if (found.length === 0) {
+    const heads = await Promise.all(files.map(({ file }) => file.slice(0, 4).text()));
+    found = files.filter((_, i) => heads[i] === "GGUF");
+  }
+  const models = new Set(found.map(({ path }) => path.replace(/-\d{5}(?=-of-\d{5})/, "")));
+  return models.size === 1 ? found[0] : undefined;
+}
+
+class FileList implements Files {
   private readonly byName = new Map<string, File>();
   private readonly mainName: string | undefined;
 
-  constructor(list: readonly DirectoryFile[], private readonly onBytes: (count: number) => void) {
-    const files = list.map(withPath);
-    // config.json marks the directory; of several, the one nearest to the top.
-    const depth = (entry: { path: string }): number => entry.path.split("/").length;
-    const config = files.filter(({ file }) => file.name === "config.json").sort((a, b) => depth(a) - depth(b))[0];
-    const gguf = files.filter(({ file }) => file.name.toLowerCase().endsWith(".gguf"));
-    const only = files.length === 1 ? files[0] : gguf.length === 1 && !config ? gguf[0] : undefined;
-    const anchor = only ?? config;
-    if (!anchor) {
-      const found = files.map(({ file }) => file.name).slice(0, 8).join(", ") || "no files";
-      throw new LacewingError("bad-request", `One .gguf file, or the files of a directory with config.json, are expected; found ${found}.`);
-    }
-    this.mainName = anchor.file.name === "config.json" ? undefined : anchor.file.name;
-    const prefix = anchor.path.slice(0, anchor.path.length - anchor.file.name.length);
+  constructor(files: Entry[], anchor: Entry, private readonly onBytes: (count: number) => void) {
+    const name = nameOf(anchor);
+    this.mainName = name === "config.json" ? undefined : name;
+    const prefix = anchor.path.slice(0, anchor.path.length - name.length);
     for (const { path, file } of files) {
       if (path.startsWith(prefix)) this.byName.set(path.slice(prefix.length), file);
     }
@@ -116,7 +130,17 @@ export class FileList implements Files {
   close(): void {}
 }
 
+/** A File of a list and its path in it. */
+interface Entry {
+  path: string;
+  file: File;
+}
+
+function nameOf({ path }: Entry): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
 /** A File with its path written out: `webkitRelativePath` does not survive the way to a worker. */
-export function withPath(entry: DirectoryFile): { path: string; file: File } {
+export function withPath(entry: DirectoryFile): Entry {
   return entry instanceof File ? { path: entry.webkitRelativePath || entry.name, file: entry } : entry;
 }

@@ -2,7 +2,7 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LacewingError } from "./errors.js";
-import { type ByteSource, checkName, checkRange, type Files } from "./files.js";
+import { type ByteSource, checkRange, type Files } from "./files.js";
 
 /** The path that a `file:` URL names; `windows` is for tests, the default is this system's way. */
 export function pathOfUrl(url: URL, windows?: boolean): string {
@@ -30,7 +30,6 @@ class PathFiles implements Files {
   }
 
   async open(name: string): Promise<ByteSource | null> {
-    checkName(name);
     const path = join(this.directory, name);
     let handle: FileHandle;
     try {

@@ -1,6 +1,6 @@
 import type { Access } from "./access.js";
 import { LacewingError } from "./errors.js";
-import { BlobSource, type Files, FileList, MemorySource, SingleFile } from "./files.js";
+import { BlobSource, type Files, MemorySource, openList, SingleFile } from "./files.js";
 import { HttpFiles } from "./http.js";
 import { getPlatform } from "./platform.js";
 import type { DirectoryFile, Source } from "./types.js";
@@ -12,15 +12,15 @@ export async function openSource(source: Source, access: Access, signal: AbortSi
   if (source instanceof Blob) {
     return new SingleFile(new BlobSource((source as Partial<File>).name || "model.gguf", source, onBytes));
   }
-  if (Array.isArray(source)) return new FileList(source as readonly DirectoryFile[], onBytes);
+  if (Array.isArray(source)) return openList(source as readonly DirectoryFile[], onBytes);
   if (typeof source === "string" || source instanceof URL) return openAddress(source, access, signal, onBytes);
   throw new LacewingError("bad-request", "load() takes a URL, a path, a File or Blob, bytes, or an array of Files.");
 }
 
 async function openAddress(address: string | URL, access: Access, signal: AbortSignal, onBytes: (count: number) => void): Promise<Files> {
   const platform = getPlatform();
-  // A scheme has two letters or more: `C:\models` is a path.
-  const hasScheme = address instanceof URL || /^[a-z][a-z0-9+.-]+:/i.test(address);
+  // Where there are paths, only what no path looks like is a URL: `C:\models` and `sha256:...` are files.
+  const hasScheme = address instanceof URL || (platform.openPath ? /^([a-z][a-z0-9+.-]+:\/\/|file:|data:|blob:)/i : /^[a-z][a-z0-9+.-]+:/i).test(address);
   if (!hasScheme && platform.openPath) return platform.openPath(address as string, onBytes);
   let url: URL;
   try {

@@ -108,10 +108,10 @@ pub async fn read(files: &dyn Files) -> Result<(Metadata, TensorFile)> {
     let header = gguf_header::read(&*source, &mut memory).await?;
     let count = integer(&header.metadata, "split.count", &main)?.unwrap_or(1);
     if count <= 1 {
-        let mut file = TensorFile { sources: Vec::new(), tensors: Vec::new() };
+        let mut file = TensorFile::default();
         let metadata = add(&mut file, source, header)?;
-        check_table(&mut file.tensors, &main)?;
-        check_names(&file.tensors, &main)?;
+        check_table(&mut file, &main)?;
+        check_names(&file, &main)?;
         return Ok((metadata, file));
     }
     read_parts(files, main, (source, header), count, &mut memory).await
@@ -128,12 +128,12 @@ async fn read_parts(
     let (prefix, suffix) = part_name(&main, count).ok_or_else(|| {
         Error::BadFile(format!(
             "{main} is one of {count} parts, but is not named NAME-00001-of-{count:05}.gguf, so the other parts cannot \
-             be found; give the parts their original names"
+             be found; give the parts their original names, or make links with these names"
         ))
     })?;
     let mut given = Some(given);
     let mut metadata = Metadata::default();
-    let mut file = TensorFile { sources: Vec::new(), tensors: Vec::new() };
+    let mut file = TensorFile::default();
     for part in 0..count {
         let name = format!("{prefix}{:05}{suffix}", part + 1);
         let (source, header) = match given.take_if(|_| name == main) {
@@ -168,8 +168,8 @@ async fn read_parts(
             file.tensors.len()
         )));
     }
-    check_table(&mut file.tensors, &main)?;
-    check_names(&file.tensors, &main)?;
+    check_table(&mut file, &main)?;
+    check_names(&file, &main)?;
     Ok((metadata, file))
 }
 
@@ -195,7 +195,8 @@ fn part_name(name: &str, count: u64) -> Option<(&str, &str)> {
     let (_, number) = rest.rsplit_once('-')?;
     let is_number = |s: &str| s.len() == 5 && s.bytes().all(|b| b.is_ascii_digit());
     let fits = is_number(number) && is_number(digits) && digits.parse() == Ok(count);
-    (fits && extension.eq_ignore_ascii_case(".gguf")).then(|| (&rest[..rest.len() - 5], &name[rest.len()..]))
+    (fits && (extension.is_empty() || extension.starts_with('.')))
+        .then(|| (&rest[..rest.len() - 5], &name[rest.len()..]))
 }
 
 /// Places the tensors of one file; returns its metadata.
@@ -203,8 +204,13 @@ fn add(file: &mut TensorFile, source: Rc<dyn ByteSource>, header: Header) -> Res
     let (name, total) = (source.name().to_string(), source.len());
     let align = match integer(&header.metadata, "general.alignment", &name)? {
         None => 32,
-        Some(a) if a > 0 && a % 8 == 0 && a <= u64::from(u32::MAX) => a,
-        Some(a) => return Err(Error::BadFile(format!("{name}: general.alignment is {a} instead of a multiple of 8"))),
+        // The format asks for multiples of 8; llama.cpp reads 1, 2 and 4, too.
+        Some(a) if a > 0 && (a % 8 == 0 || a.is_power_of_two()) && a <= u64::from(u32::MAX) => a,
+        Some(a) => {
+            return Err(Error::BadFile(format!(
+                "{name}: general.alignment is {a} instead of a power of 2 or a multiple of 8; convert the model again"
+            )));
+        }
     };
     let start = header.end.next_multiple_of(align);
     let index = file.sources.len();
@@ -246,10 +252,11 @@ fn add(file: &mut TensorFile, source: Rc<dyn ByteSource>, header: Header) -> Res
 }
 
 /// `bad-file` when two tensors have one name.
-pub(super) fn check_names(tensors: &[TensorInfo], file: &str) -> Result<()> {
-    let mut seen = HashSet::with_capacity(tensors.len());
-    match tensors.iter().find(|t| !seen.insert(t.name.as_str())) {
-        Some(t) => Err(Error::BadFile(format!("{file}: two tensors are called {:?}", t.name))),
+pub(super) fn check_names(table: &TensorFile, file: &str) -> Result<()> {
+    let mut seen = HashSet::with_capacity(table.tensors.len() + table.unread.len());
+    let mut names = table.tensors.iter().map(|t| t.name.as_str()).chain(table.unread.iter().map(|t| t.name.as_str()));
+    match names.find(|name| !seen.insert(*name)) {
+        Some(name) => Err(Error::BadFile(format!("{file}: two tensors are called {name:?}"))),
         None => Ok(()),
     }
 }

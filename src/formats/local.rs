@@ -1,16 +1,15 @@
 //! Files of the local disk (native), and the choice between them and HTTP.
 
 use super::http::HttpFiles;
-use super::source::{ByteSource, Files, LocalFuture, check_range, is_plain_name};
+use super::source::{ByteSource, Files, LocalFuture, check_range};
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// Opens what a caller names: an http(s) URL or a local path, of a `.gguf` file or of a directory.
-/// `download-failed` when a local path does not exist (URLs are first asked when a file is opened), `bad-request` for
-/// a file of another kind.
+/// Opens what a caller names: an http(s) URL or a local path, of a GGUF file (whatever its name) or of a directory.
+/// `download-failed` when a local path does not exist; URLs are first asked when a file is opened.
 pub fn open_files(path_or_url: &str) -> Result<Rc<dyn Files>> {
     if path_or_url.starts_with("http://") || path_or_url.starts_with("https://") {
         return Ok(Rc::new(HttpFiles::new(path_or_url)?));
@@ -18,52 +17,49 @@ pub fn open_files(path_or_url: &str) -> Result<Rc<dyn Files>> {
     Ok(Rc::new(DirFiles::new(Path::new(path_or_url))?))
 }
 
-/// Whether a file name ends in `.gguf`, in any case.
+/// Whether a file name ends in `.gguf`, in any case: over HTTP the name alone tells a file from a directory.
 pub(super) fn is_gguf(name: &str) -> bool {
     name.len() > 5 && name.to_ascii_lowercase().ends_with(".gguf")
 }
 
-/// A directory, or one `.gguf` file and its neighbours.
+/// A directory, or one file and its neighbours. What kind of file it is, its first bytes say.
 pub struct DirFiles {
     folder: PathBuf,
-    main: Option<String>,
+    /// The file that was named: as messages have it, and where it lies (a name need not be UTF-8).
+    main: Option<(String, PathBuf)>,
 }
 
 impl DirFiles {
-    /// A directory or a `.gguf` file.
+    /// A directory or a file.
     pub fn new(path: &Path) -> Result<DirFiles> {
-        let shown = path.display();
         let about = std::fs::metadata(path)
-            .map_err(|e| Error::DownloadFailed(format!("{shown} cannot be opened ({e}); check the path")))?;
+            .map_err(|e| Error::DownloadFailed(format!("{} cannot be opened ({e}); check the path", path.display())))?;
         if about.is_dir() {
             return Ok(DirFiles { folder: path.to_path_buf(), main: None });
         }
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_string();
-        if !is_gguf(&name) && !name.to_ascii_lowercase().ends_with(".json") {
-            return Err(Error::BadRequest(format!(
-                "{shown} is neither a .gguf file nor a directory; for safetensors name the directory that holds config.json"
-            )));
+        if !about.is_file() {
+            return Err(Error::DownloadFailed(format!("{} is neither a file nor a directory", path.display())));
         }
+        // Neighbours lie beside the path that was given, where it is a link, too: stores of blobs name only the links.
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-        Ok(DirFiles { folder, main: Some(name) })
+        Ok(DirFiles { folder, main: Some((name, path.to_path_buf())) })
     }
 }
 
 impl Files for DirFiles {
     fn main(&self) -> Option<String> {
-        self.main.clone()
+        self.main.as_ref().map(|(name, _)| name.clone())
     }
 
     fn open<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Rc<dyn ByteSource>>>> {
         Box::pin(async move {
-            if !is_plain_name(name) {
-                return Err(Error::BadFile(format!("{name:?} is not the name of a file in the model's own folder")));
-            }
-            let path = self.folder.join(name);
+            let main = self.main.as_ref().filter(|(main, _)| main == name);
+            let path = main.map_or_else(|| self.folder.join(name), |(_, path)| path.clone());
             let failed = |e: std::io::Error| Error::DownloadFailed(format!("{} cannot be read: {e}", path.display()));
             let file = match File::open(&path) {
                 Ok(file) => file,
-                Err(e) if e.kind() == ErrorKind::NotFound && self.main.as_deref() != Some(name) => return Ok(None),
+                Err(e) if e.kind() == ErrorKind::NotFound && main.is_none() => return Ok(None),
                 Err(e) => return Err(failed(e)),
             };
             let about = file.metadata().map_err(failed)?;

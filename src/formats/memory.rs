@@ -1,6 +1,6 @@
 //! What the metadata of one model may take on the heap, whatever its files announce.
 
-use super::TensorInfo;
+use super::{TensorFile, TensorInfo, UnreadTensor};
 use crate::error::{Error, Result};
 
 /// Most bytes that the headers of all files of a model may take, parsed and while they are parsed. With the window of a
@@ -50,14 +50,18 @@ impl Memory {
 
 /// Frees what the table of tensors does not need; `bad-file` when it is larger than any model's, because it stays while
 /// the vocabulary is read and the weights are uploaded.
-pub(super) fn check_table(tensors: &mut Vec<TensorInfo>, file: &str) -> Result<()> {
-    tensors.shrink_to_fit();
-    let one = |t: &TensorInfo| (size_of::<TensorInfo>() + t.name.len() + 8 * t.shape.len()) as u64 + 2 * ALLOCATION;
-    let bytes: u64 = tensors.iter().map(one).sum();
+pub(super) fn check_table(table: &mut TensorFile, file: &str) -> Result<()> {
+    table.tensors.shrink_to_fit();
+    table.unread.shrink_to_fit();
+    let heap = |name: &str, shape: &[u64]| (name.len() + 8 * shape.len()) as u64 + 2 * ALLOCATION;
+    let one = |t: &TensorInfo| size_of::<TensorInfo>() as u64 + heap(&t.name, &t.shape);
+    let unread =
+        |t: &UnreadTensor| (size_of::<UnreadTensor>() + t.dtype.len()) as u64 + ALLOCATION + heap(&t.name, &t.shape);
+    let bytes: u64 = table.tensors.iter().map(one).chain(table.unread.iter().map(unread)).sum();
     if bytes > TABLE_LIMIT {
         return Err(Error::BadFile(format!(
             "{file} has {} tensors whose names and shapes take {bytes} bytes of memory; at most {} MiB are allowed",
-            tensors.len(),
+            table.tensors.len() + table.unread.len(),
             TABLE_LIMIT >> 20
         )));
     }

@@ -167,12 +167,27 @@ impl Weight {
     }
 }
 
+/// A tensor that no weight can be: one of a type that nothing here computes with, or without elements. Files carry
+/// such buffers (`inv_freq` in F64, masks of BOOL), and mostly nobody needs them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadTensor {
+    /// Name as in the file.
+    pub name: String,
+    /// Name of its type, as in the file.
+    pub dtype: String,
+    /// Row-major shape.
+    pub shape: Vec<u64>,
+}
+
 /// Tensors of a model: one GGUF (all its splits) or all shards of a safetensors directory.
+#[derive(Default)]
 pub struct TensorFile {
     /// The open byte sources.
     pub sources: Vec<std::rc::Rc<dyn source::ByteSource>>,
-    /// All tensors, in file order.
+    /// All tensors that may be weights, in file order.
     pub tensors: Vec<TensorInfo>,
+    /// The others; who needs one of them refuses the model.
+    pub unread: Vec<UnreadTensor>,
 }
 
 impl TensorFile {

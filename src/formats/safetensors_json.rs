@@ -1,9 +1,9 @@
 //! The JSON of safetensors, parsed without a tree of values: each tensor is handed over as it is read.
 
-use super::memory::{ALLOCATION, Memory, brief, growing};
+use super::memory::{Memory, brief};
 use crate::error::{Error, Result};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 
 /// Most dimensions of a tensor.
@@ -20,15 +20,6 @@ pub(super) struct Entry {
     #[serde(deserialize_with = "short_list")]
     pub shape: Vec<u64>,
     pub data_offsets: [u64; 2],
-}
-
-/// What `model.safetensors.index.json` says.
-#[derive(Default)]
-pub(super) struct Index {
-    /// File names, sorted.
-    pub shards: Vec<String>,
-    /// Names of tensors and their index into `shards`.
-    pub tensors: Vec<(String, usize)>,
 }
 
 /// Bytes that parsing this text takes besides its result, at most: a string with escapes is copied, messages quote
@@ -73,12 +64,13 @@ pub(super) fn parse_header(
     })
 }
 
-/// Parses an index of shards.
-pub(super) fn parse_index(text: &[u8], file: &str, memory: &mut Memory) -> Result<Index> {
+/// The names of the shards in an index, sorted. Where it places single tensors is not believed, so not kept.
+pub(super) fn parse_index(text: &[u8], file: &str, memory: &mut Memory) -> Result<Vec<String>> {
+    // Editors put a byte order mark there, which JSON has not.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut failed = None;
-    let mut places = Places { memory, file, shards: HashMap::new(), tensors: Vec::new() };
-    let outcome = parse(text, WeightMap { places: &mut places, failed: &mut failed });
-    match outcome {
+    let mut shards = Shards { memory, file, names: HashSet::new() };
+    match parse(text, WeightMap { shards: &mut shards, failed: &mut failed }) {
         Ok(true) => {}
         Ok(false) => return Err(Error::BadFile(format!("{file} is not an index of shards: it has no weight_map"))),
         Err(e) => {
@@ -86,14 +78,9 @@ pub(super) fn parse_index(text: &[u8], file: &str, memory: &mut Memory) -> Resul
             return Err(failed.unwrap_or_else(bad));
         }
     }
-    // Shards were numbered as they came; they are read in the order of their names.
-    let mut order: Vec<(String, usize)> = places.shards.into_iter().collect();
-    order.sort_unstable();
-    let mut rank = vec![0; order.len()];
-    order.iter().enumerate().for_each(|(i, (_, old))| rank[*old] = i);
-    let mut tensors = places.tensors;
-    tensors.iter_mut().for_each(|(_, shard)| *shard = rank[*shard]);
-    Ok(Index { shards: order.into_iter().map(|(name, _)| name).collect(), tensors })
+    let mut names: Vec<String> = shards.names.into_iter().collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 fn parse<'de, S: DeserializeSeed<'de>>(text: &'de [u8], seed: S) -> serde_json::Result<S::Value> {
@@ -138,31 +125,26 @@ impl<'de> Visitor<'de> for Table<'_> {
 }
 
 /// The index as it is read.
-struct Places<'a> {
+struct Shards<'a> {
     memory: &'a mut Memory,
     file: &'a str,
-    shards: HashMap<String, usize>,
-    tensors: Vec<(String, usize)>,
+    names: HashSet<String>,
 }
 
-impl Places<'_> {
-    fn add(&mut self, tensor: String, shard: String) -> Result<()> {
-        let bytes = tensor.len() as u64 + growing::<(String, usize)>() + 2 * ALLOCATION;
-        self.memory.take(bytes, self.file)?;
-        let next = self.shards.len();
-        if !self.shards.contains_key(&shard) {
+impl Shards<'_> {
+    fn add(&mut self, shard: String) -> Result<()> {
+        if !self.names.contains(&shard) {
             // The name stands in a table and in a list, and its file is opened.
-            self.memory.take(shard.len() as u64 + 1024, self.file)?;
+            self.memory.take(2 * shard.len() as u64 + 1024, self.file)?;
+            self.names.insert(shard);
         }
-        let shard = *self.shards.entry(shard).or_insert(next);
-        self.tensors.push((tensor, shard));
         Ok(())
     }
 }
 
 /// The object around `weight_map`; true when it is there.
 struct WeightMap<'a, 'b> {
-    places: &'a mut Places<'b>,
+    shards: &'a mut Shards<'b>,
     failed: &'a mut Option<Error>,
 }
 
@@ -182,7 +164,7 @@ impl<'de> Visitor<'de> for WeightMap<'_, '_> {
         let mut found = false;
         while let Some(key) = map.next_key::<String>()? {
             if key == "weight_map" && !found {
-                map.next_value_seed(Tensors { places: self.places, failed: self.failed })?;
+                map.next_value_seed(Tensors { shards: self.shards, failed: self.failed })?;
                 found = true;
             } else if key == "weight_map" {
                 return Err(A::Error::custom("weight_map stands there twice"));
@@ -196,7 +178,7 @@ impl<'de> Visitor<'de> for WeightMap<'_, '_> {
 
 /// The object `weight_map`.
 struct Tensors<'a, 'b> {
-    places: &'a mut Places<'b>,
+    shards: &'a mut Shards<'b>,
     failed: &'a mut Option<Error>,
 }
 
@@ -213,8 +195,8 @@ impl<'de> Visitor<'de> for Tensors<'_, '_> {
         f.write_str("an object of file names")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some((tensor, shard)) = map.next_entry::<String, String>()? {
-            if let Err(e) = self.places.add(tensor, shard) {
+        while let Some((_, shard)) = map.next_entry::<IgnoredAny, String>()? {
+            if let Err(e) = self.shards.add(shard) {
                 *self.failed = Some(e);
                 return Err(A::Error::custom("stopped"));
             }

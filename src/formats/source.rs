@@ -25,9 +25,10 @@ pub trait ByteSource {
 
 /// Where the files of one model lie: a directory, a base URL, a list of `File`s or one file alone.
 pub trait Files {
-    /// The file the caller named, when it named one file (a `.gguf`); None for a directory.
+    /// The file the caller named, when it named one file; None for a directory.
     fn main(&self) -> Option<String>;
-    /// Opens a file by its name within the directory (or beside the main file). None when there is no such file: over
+    /// Opens a file by its name within the directory (or beside the main file). The name is trusted: those that stand in
+    /// files are checked first, see [`is_plain_name`]. None when there is no such file: over
     /// HTTP also when the answer is any 4xx, or a web page with status 200. `download-failed` when the main file itself
     /// is missing or a source answers with another error.
     fn open<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Rc<dyn ByteSource>>>>;
@@ -44,7 +45,8 @@ pub fn check_range(name: &str, total: u64, offset: u64, len: u64) -> Result<usiz
     }
 }
 
-/// Whether `name` names a file of the same folder: no separators, no drive letters, not `.` or `..`.
+/// Whether a name that stands in a file (an index of shards) names a file of the same folder: no separators, no drive
+/// letters, not `.` or `..`.
 pub fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', ':', '\0'])
 }

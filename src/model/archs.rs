@@ -119,6 +119,14 @@ impl Arch {
     pub fn tensor(&self, role: Role) -> Option<&'static Wanted> {
         self.wanted().find(|w| w.role == role)
     }
+    /// Whether it computes with a tensor of this name: a weight or a bias of any layer.
+    pub fn reads(&self, name: &str, dialect: Dialect) -> bool {
+        let Some(stem) = name.strip_suffix(".weight").or(name.strip_suffix(".bias")) else { return false };
+        let layer = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let parts: Vec<&str> = stem.split('.').map(|part| if layer(part) { "{}" } else { part }).collect();
+        let pattern = parts.join(".");
+        self.wanted().any(|w| pattern == if dialect == Dialect::Gguf { w.gguf } else { w.hf })
+    }
     /// The norms of its layers: those whose tensors it wants.
     pub fn norms(&self) -> Norms {
         let has = |role| self.tensor(role).is_some();

@@ -9,7 +9,7 @@ use super::config::ArchInfo;
 use super::spec::{Attention, DenseFfn, Ffn, LayerSpec, Mixer, ModelSpec};
 use super::tensors::{Dialect, Index, Role};
 use crate::error::{Error, Result};
-use crate::formats::TensorFile;
+use crate::formats::{TensorFile, UnreadTensor};
 use crate::kernels::Activation;
 use dims::Shapes;
 use rope::Ropes;
@@ -77,7 +77,16 @@ pub fn build(info: &ArchInfo, tensors: &TensorFile, rope_factors: Option<Vec<f32
         return Err(Error::BadFile(format!("the attention scale is {scale}, expected a positive number")));
     }
     let weights = tensors.weights();
-    let shapes = Shapes { index: Index::new(&weights), arch, dialect: Dialect::of(tensors), info, d_model, head_dim };
+    let dialect = Dialect::of(tensors);
+    if let Some(t) = tensors.unread.iter().find(|t| arch.reads(&t.name, dialect)) {
+        let UnreadTensor { name, dtype, shape } = t;
+        return Err(Error::UnsupportedFormat(format!(
+            "{name} has type {dtype} and shape {shape:?}; weights of type F32, F16 and BF16, with elements, are \
+             supported: save the model again in one of these types, or use a GGUF of it"
+        ))
+        .with("tensor", name.as_str()));
+    }
+    let shapes = Shapes { index: Index::new(&weights), arch, dialect, info, d_model, head_dim };
     let (vocab_size, tied_embeddings) = shapes.embeddings()?;
     let mut ropes = Ropes::new(info, arch, head_dim, context_length, rope_factors);
     let activation = activation(info, arch)?;

@@ -5,13 +5,16 @@ use super::config::{ArchInfo, PerLayer, RopeInfo, sorted};
 use crate::error::{Error, Result};
 use crate::formats::gguf::{Metadata, Value};
 
+/// What `general.type` calls files that hold no model of their own. Other words (also none) are as if absent.
+const PARTS: &[&str] = &["adapter", "mmproj", "imatrix", "projector"];
+
 impl ArchInfo {
     /// Reads GGUF metadata.
     pub fn from_gguf(meta: &Metadata) -> Result<ArchInfo> {
         let arch = meta
             .str("general.architecture")
             .ok_or_else(|| Error::BadFile("the GGUF has no general.architecture: it does not hold a model".into()))?;
-        if let Some(kind) = meta.str("general.type").filter(|t| *t != "model") {
+        if let Some(kind) = meta.str("general.type").filter(|t| PARTS.contains(t)) {
             return Err(Error::UnsupportedFormat(format!(
                 "this GGUF holds a part of another model (general.type is {kind}): open the model's own GGUF"
             )));

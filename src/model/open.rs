@@ -35,6 +35,9 @@ const ADDED_TOKENS: &str = "added_tokens_decoder";
 /// Largest tokenizer.json: those of 262144 tokens have 33 MB.
 const MAX_TOKENIZER: u64 = 40 << 20;
 
+/// What is read of a file to see its kind.
+const MAGIC_BYTES: u64 = 9;
+
 /// Temperatures that can be asked for, besides 0 (greedy).
 pub const TEMPERATURES: RangeInclusive<f32> = 1e-6..=100.0;
 /// Repetition penalties that can be asked for; 1 = off.
@@ -146,29 +149,38 @@ pub async fn describe(files: &dyn Files) -> Result<ArchInfo> {
     }
 }
 
+/// The first bytes of a file decide; its name only explains what is refused.
 async fn kind(files: &dyn Files) -> Result<Kind> {
     let Some(main) = files.main() else { return Ok(Kind::Directory) };
     let lower = main.to_lowercase();
     if lower.ends_with(".gguf") {
         return Ok(Kind::Gguf);
     }
-    if lower.ends_with(".safetensors") || lower.ends_with(".json") {
+    let head = match files.open(&main).await? {
+        Some(source) => source.read(0, source.len().min(MAGIC_BYTES)).await?,
+        None => Vec::new(),
+    };
+    if head.starts_with(b"GGUF") {
+        return Ok(Kind::Gguf);
+    }
+    let ends = |extensions: &[&str]| extensions.iter().any(|e| lower.ends_with(e));
+    // safetensors: the length of the header, then its first brace.
+    if ends(&[".safetensors", ".json"]) || head.get(8) == Some(&b'{') {
         return Err(Error::BadRequest(format!(
             "{main} is one file of a model: give the directory that holds it together with config.json and tokenizer.json"
         )));
     }
-    if let Some(source) = files.open(&main).await?
-        && source.len() >= 4
-        && source.read(0, 4).await? == b"GGUF"
-    {
-        return Ok(Kind::Gguf);
-    }
-    Err(Error::UnsupportedFormat(if [".bin", ".pt", ".pth", ".ckpt"].iter().any(|e| lower.ends_with(e)) {
+    // A zip (torch.save) or a bare pickle.
+    let pickle = head.starts_with(b"PK\x03\x04") || head.starts_with(b"\x80\x02");
+    let old = [b"lmgg", b"fmgg", b"tjgg"].iter().any(|magic| head.starts_with(*magic));
+    Err(Error::UnsupportedFormat(if pickle || ends(&[".bin", ".pt", ".pth", ".ckpt"]) && !old {
         format!(
             "{main} is a pickle, which can run code when it is opened: use the safetensors or GGUF files of the model"
         )
+    } else if old {
+        format!("{main} is in one of the formats before GGUF (GGML, GGMF, GGJT): take a GGUF file of the model")
     } else {
-        format!("{main} is no GGUF file: expected a .gguf file or a directory with config.json and .safetensors files")
+        format!("{main} is no GGUF file: expected a GGUF file or a directory with config.json and .safetensors files")
     }))
 }
 
@@ -206,7 +218,7 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
     let config = config(files).await?;
     let info = ArchInfo::from_config(&config)?;
     supported(&info)?;
-    let tensors = match safetensors::read(files).await {
+    let mut tensors = match safetensors::read(files).await {
         Ok(tensors) => tensors,
         Err(e) if matches!(e.kind(), Error::DownloadFailed(_)) => {
             for pickle in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
@@ -222,6 +234,7 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
         Err(e) => return Err(e),
     };
     drop(config);
+    complete_names(&mut tensors);
     let spec = build(&info, &tensors, None)?;
     let generation = read_json(files, "generation_config.json").await?.unwrap_or(Value::Null);
     let mut eos = info.eos_ids.clone();
@@ -243,6 +256,18 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
         },
         generation: GenerationDefaults::from_json(&generation),
     })
+}
+
+/// A model that was saved without its head lacks the `model.` in front of its names; transformers puts it there, too.
+fn complete_names(file: &mut TensorFile) {
+    const PREFIX: &str = "model.";
+    let TensorFile { tensors, unread, .. } = file;
+    let mut names: Vec<&mut String> = tensors.iter_mut().map(|t| &mut t.name).collect();
+    names.extend(unread.iter_mut().map(|t| &mut t.name));
+    let any = |start| names.iter().any(|name| name.starts_with(start));
+    if any("layers.") && !any(PREFIX) {
+        names.into_iter().filter(|name| !name.starts_with("lm_head.")).for_each(|name| name.insert_str(0, PREFIX));
+    }
 }
 
 fn below(ids: &[u32], vocab_size: u32) -> Vec<u32> {

@@ -2,7 +2,7 @@
 
 use super::archs::Arch;
 use super::spec::ModelSpec;
-use super::tensors::{Dialect, IGNORED, Index};
+use super::tensors::{Dialect, Index, is_ignored};
 use super::upload::{Target, Upload};
 use crate::error::{Error, Result};
 use crate::execute::{BufferUse, Executor};
@@ -93,12 +93,8 @@ impl<'a> Placer<'a, '_> {
     }
 
     pub(super) fn all_claimed(&self, spec: &ModelSpec) -> Result<()> {
-        let ignored: HashSet<String> = IGNORED
-            .iter()
-            .flat_map(|p| (0..spec.layers.len().max(1)).map(|i| p.replace("{}", &i.to_string())))
-            .collect();
         let unused = self.index.weights.iter().enumerate();
-        let unused = unused.filter(|(i, w)| !self.claimed.contains(i) && !ignored.contains(&w.name));
+        let unused = unused.filter(|(i, w)| !self.claimed.contains(i) && !is_ignored(w));
         let unused: Vec<&str> = unused.map(|(_, w)| w.name.as_str()).collect();
         if unused.is_empty() {
             return Ok(());

@@ -141,13 +141,15 @@ pub const QK_NORMS: &[Wanted] = &[
 /// Rotary factors of a GGUF, one per pair (llama3 scaling computed by the converter).
 pub const ROPE_FREQS: &str = "rope_freqs.weight";
 
-/// Whole names of tensors that may be present and are not weights of a matrix (computed anew or read elsewhere).
-pub const IGNORED: &[&str] = &[
-    "model.rotary_emb.inv_freq",
-    "model.layers.{}.self_attn.rotary_emb.inv_freq",
-    ROPE_FREQS,
-    "blk.{}.attn_rot_embd.weight",
-];
+/// Ends of the names of tensors that may be present and are not weights of a matrix: computed anew or read elsewhere.
+const IGNORED: &[&str] =
+    &["inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", ROPE_FREQS, "attn_rot_embd.weight"];
+
+/// Whether a tensor that nothing claims may be left alone: tables of angles, and single numbers, which training code
+/// keeps beside the weights.
+pub(super) fn is_ignored(weight: &Weight) -> bool {
+    weight.shape.is_empty() || IGNORED.iter().any(|end| weight.name.ends_with(end))
+}
 
 /// Which names and row order a file uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -327,7 +327,7 @@ mod tests {
             bytes: 100_000 * cols * 4,
         };
         let tensors = [tensor("codes", DType::F32, 96, 1000), tensor("scales", DType::F32, 8, 90_000_000)];
-        let file = TensorFile { sources: Vec::new(), tensors: tensors.to_vec() };
+        let file = TensorFile { tensors: tensors.to_vec(), ..TensorFile::default() };
         let bind = Bind { buffer: BufferId(0), offset: 0, bytes: 0 };
         let part = MatrixPart { row_start: 0, rows: 99_990, codes: bind, meta: bind };
         let upload = Upload {

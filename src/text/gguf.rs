@@ -50,7 +50,11 @@ impl Table {
             }
         }
         drop(seen);
-        unusable.into_iter().for_each(|id| tokens[id] = format!("[UNUSED_{id}]"));
+        // An empty one prints as in llama.cpp.
+        unusable.into_iter().for_each(|id| {
+            let why = if tokens[id].is_empty() { "EMPTY" } else { "UNUSED" };
+            tokens[id] = format!("[{why}_{id}]");
+        });
         let special_ids = ["bos", "eos", "eot", "eom", "unknown", "seperator", "padding", "mask", "cls"]
             .map(|name| {
                 let id = meta.u32(&format!("tokenizer.ggml.{name}_token_id"));

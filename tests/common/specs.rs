@@ -95,7 +95,7 @@ impl Toy {
         let keys = self.config.as_object().expect("an object");
         config.as_object_mut().expect("an object").extend(keys.clone());
         let (d, q, kv) = (self.d_model, self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
-        let mut tensors = TensorFile { sources: Vec::new(), tensors: Vec::new() };
+        let mut tensors = TensorFile::default();
         let mut whole = true;
         let mut add = |name: &str, dtype: DType, shape: Vec<u64>| {
             whole &= shape[shape.len() - 1].is_multiple_of(dtype.block_elems());

@@ -178,7 +178,7 @@ impl Builder {
     }
     pub fn file(&self) -> (TensorFile, Rc<Memory>) {
         let memory = Rc::new(Memory::new(self.data.clone()));
-        (TensorFile { sources: vec![memory.clone()], tensors: self.tensors.clone() }, memory)
+        (TensorFile { sources: vec![memory.clone()], tensors: self.tensors.clone(), ..TensorFile::default() }, memory)
     }
     pub fn joined(&self, names: &[&str]) -> Vec<f32> {
         names.iter().flat_map(|n| self.values.get(*n).unwrap_or_else(|| panic!("no {n}")).clone()).collect()

@@ -110,7 +110,7 @@ pub fn model(name: &str) -> Result<(ModelSpec, TensorFile)> {
     let [matrices, vectors] = made.ends;
     let sources: Vec<Rc<dyn ByteSource>> =
         vec![Rc::new(Blocks::new(kind, matrices, d_model)), Rc::new(Blocks::ones(vectors))];
-    Ok((spec, TensorFile { sources, tensors: made.tensors }))
+    Ok((spec, TensorFile { sources, tensors: made.tensors, ..TensorFile::default() }))
 }
 
 struct Tensors {
