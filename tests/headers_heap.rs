@@ -322,10 +322,9 @@ fn hostile_texts() {
     }
     let template = "a".repeat(100 << 20);
     let gguf = Metadata { entries: vec![("tokenizer.chat_template".into(), Value::String(template))] };
-    let error = check("a long template", || {
-        Text::new(TextFiles { gguf: Some(gguf.clone()), ..TextFiles::default() }).map(|_| ())
-    });
-    assert_eq!(error.unwrap_err().code(), "grammar-error");
+    // Refused only when somebody chats; it must not be copied before.
+    check("a long template", || Text::new(TextFiles { gguf: Some(gguf.clone()), ..TextFiles::default() }).map(|_| ()))
+        .unwrap();
 }
 
 #[test]
