@@ -56,6 +56,21 @@ TEMPLATES = r'''
 {{ "%s is %d" | format("x", 3) }} {{ "{} {}".format("a", 1) }} {{ "3" | int + 1 }} {{ "3.5" | float }} {{ 3.7 | int }} {{ 3.14159 | round(2) }}
 {{ [1, 2] + [3] }} {{ {"a": 1} }} {{ ["a"] | string }} {{ 1 | string + "x" }} {{ (1, 2)[0] }}
 {{ data | dictsort | map("first") | join(",") }} {{ data | items | list | length }} {{ [3, 1, 2] | sort(reverse=true) }} {{ [1, 1, 2] | unique | list }} {{ [1, 2, 3] | sum }}
+{{ none is iterable }} {{ nothing is iterable }} {{ none is sequence }} {{ tools is iterable and tools | length > 0 }} {{ nothing | length }}
+{{ messages[2:][::-1] }} {{ messages[1:][::-1] | length }} {{ [][::-1] }} {{ words[::2] }} {{ text[-1:2:-2] }} {{ words[5:0:-1] }} {{ words[-2::1] }}
+{% set n = 3 %}{{ "ab" * n }} {{ n * "x" }} {{ [0] * n }} {{ "x" * 0 }}{{ "x" * -1 }} {{ n * 2.5 }} {{ n * n * n }} {{ 8 / 2 * 2 }} {{ 2 * 3 ** 2 }} {{ true * 3 }} {{ "-" * (n + 1) ~ n }}
+{{ "%s is %d" % ("x", 3) }} {{ "%s" % words }} {{ "%s" % words[0] + "!" }}
+{{ "x" | int }} {{ "ff" | int(base=16) }} {{ "0x1f" | int(0, 16) }} {{ "y" | int(7) }} {{ " 12 " | int }} {{ "2.9" | int }} {{ none | int(3) }} {{ "x" | float(1.5) }} {{ true | int }}
+{{ [1, "a", none] | trim }} {{ {"a": [1]} | upper }} {{ true | capitalize }} {{ ["x y"] | title }} {{ 1.0 | lower }} {{ "it's a-b (c" | title }}
+{{ "7".zfill(3) }} {{ "-7".zfill(4) }} {{ "a".ljust(3, ".") }}| {{ "a".rjust(3) }} {{ "ab".center(5, "*") }} {{ "abc".center(2) }}
+{{ dict([("a", 1), ("b", 2)]) }} {{ dict(a=1, b=[2]) }} {% set j = joiner("; ") %}{% for w in words %}{{ j() }}{{ w }}{% endfor %}
+{{ 'a' ~ 1 + 2 }}
+{{ 2 * 3 ~ "a" ~ 2 * 3 ~ 6 // 4 ~ "b" ~ 7 % 4 ~ words[0] * 2 }}
+{{ "%5d|%-5d|%05d|%+d|%x|%#X|%o" % (42, 42, -42, 42, 255, 255, 8) }} {{ "%.2f|%8.3f|%e|%.1E|%5s|%-5s|%.2s|%r|%c%%" % (3.14159, 2.5, 12345.678, 0.00012, "ab", "ab", "abc", "q", 65) }}
+{{ "%(a)s-%(b)d" | format(a="x", b=2) }} {{ "%(b)d %(s)s" % data }} {{ "%d" % 3.9 }} {{ "%s %s" % (none, [1]) }} {{ "é%sé" % "é" }}
+{{ "%é" % 1 }}
+{{ "%d" % "x" }}
+{{ "%s" % (1, 2) }}
 {{ strftime_now("%d %B %Y") }}
 {{ raise_exception("No " ~ messages | length) }}
 {{ nothing.attribute }}

@@ -1,7 +1,7 @@
 //! What one render may spend on values: the filters that [`super::guard`] inserts, and bounded versions of the built-in
 //! filters whose results can be much larger than their inputs.
 
-use super::python;
+use super::{printf, python};
 use minijinja::value::{Kwargs, Object, Rest, Value, ValueKind, from_args};
 use minijinja::{Environment, Error, ErrorKind, State};
 use std::sync::Arc;
@@ -75,10 +75,38 @@ fn grow(state: &State, value: Value) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// What is repeated less than a thousand times.
-fn repeat(state: &State, value: Value) -> Result<Value, Error> {
-    spend(state, bytes(&value).saturating_mul(1000))?;
-    Ok(value)
+/// `a * b` of Python: numbers, or a text or list and how often it is repeated.
+fn times(state: &State, a: Value, b: Value) -> Result<Value, Error> {
+    let numeric = |v: &Value| matches!(v.kind(), ValueKind::Number | ValueKind::Bool);
+    let whole =
+        |v: &Value| i64::try_from(v.clone()).ok().or_else(|| (v.kind() == ValueKind::Bool).then(|| v.is_true().into()));
+    if numeric(&a) && numeric(&b) {
+        let product = whole(&a).zip(whole(&b)).filter(|_| !is_float(&a) && !is_float(&b));
+        return match product {
+            Some((x, y)) => x.checked_mul(y).map(Value::from).ok_or_else(too_large),
+            None => Ok(Value::from(f64::try_from(a)? * f64::try_from(b)?)),
+        };
+    }
+    let (repeated, count) = if numeric(&a) { (b, a) } else { (a, b) };
+    let list = matches!(repeated.kind(), ValueKind::Seq | ValueKind::Iterable);
+    let count = whole(&count).filter(|_| numeric(&count) && !is_float(&count) && (list || repeated.as_str().is_some()));
+    let Some(count) = count else {
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "a product is of numbers, or of a text or list and an integer",
+        ));
+    };
+    let count = usize::try_from(count).unwrap_or(0);
+    spend(state, (bytes(&repeated) + 1).saturating_mul(count))?;
+    if let Some(text) = repeated.as_str() {
+        return Ok(Value::from(text.repeat(count)));
+    }
+    let items: Vec<Value> = repeated.try_iter()?.collect();
+    Ok(Value::from(std::iter::repeat_n(items, count).flatten().collect::<Vec<Value>>()))
+}
+
+fn is_float(value: &Value) -> bool {
+    value.kind() == ValueKind::Number && !value.is_integer()
 }
 
 /// An operand of `~`.
@@ -86,7 +114,7 @@ fn show(state: &State, value: Value) -> Result<Value, Error> {
     Ok(Value::from(python::str(state, &value)?))
 }
 
-/// An operand of `*`.
+/// An operand of `*` in a chain.
 fn number(value: Value) -> Result<Value, Error> {
     match value.kind() {
         ValueKind::Number | ValueKind::Bool | ValueKind::Undefined | ValueKind::None => Ok(value),
@@ -131,8 +159,13 @@ pub(super) fn join(state: &State, values: &Value, separator: &str, attribute: Op
     Ok(out)
 }
 
-/// Refuses `%99999999s` and charges what a format string can at most make of its arguments.
+/// Of `str.format`: refuses `{:99999999}` and charges what a format string can at most make of its arguments.
 pub(super) fn check_format(state: &State, format: &str, args: &[Value]) -> Result<(), Error> {
+    // minijinja cuts what it does not know inside of braces by bytes.
+    let mut inside = format.split('{').skip(1).filter_map(|part| part.split('}').next());
+    if inside.any(|field| !field.is_ascii()) {
+        return Err(Error::new(ErrorKind::InvalidOperation, "a format may have ASCII only between its braces"));
+    }
     let digits = format.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or(0);
     if digits > 3 || format.contains('*') {
         return Err(too_large());
@@ -141,7 +174,7 @@ pub(super) fn check_format(state: &State, format: &str, args: &[Value]) -> Resul
     for arg in args {
         longest = longest.max(python::str(state, arg)?.len());
     }
-    let places = format.matches(['%', '{']).count();
+    let places = format.matches('{').count();
     spend(state, format.len().saturating_add(places.saturating_mul(longest)))
 }
 
@@ -150,7 +183,7 @@ pub(super) fn install(env: &mut Environment) {
     env.add_filter("_grow", grow);
     env.add_filter("_show", show);
     env.add_filter("_number", number);
-    env.add_filter("_repeat", repeat);
+    env.add_filter("_times", times);
     env.add_filter("_size", size);
     env.add_filter("_member", member);
     env.add_filter("replace", |state: &State, s: Value, old: Value, new: Value, count: Option<i64>| {
@@ -168,8 +201,11 @@ pub(super) fn install(env: &mut Environment) {
     });
     env.add_filter("string", |state: &State, value: Value| python::str(state, &value));
     env.add_filter("format", |state: &State, format: &Value, args: Rest<Value>| {
-        check_format(state, format.as_str().unwrap_or_default(), &args)?;
-        minijinja::filters::format(state, format, args)
+        let (args, kwargs): (&[Value], Kwargs) = from_args(&args)?;
+        let named: Vec<(Value, Value)> =
+            kwargs.args().map(|name| Ok((Value::from(name), kwargs.get(name)?))).collect::<Result<_, Error>>()?;
+        let named: Vec<Value> = if named.is_empty() { Vec::new() } else { vec![named.into_iter().collect()] };
+        printf::format(state, &python::str(state, format)?, if named.is_empty() { args } else { &named })
     });
     env.add_filter("indent", indent);
     env.add_filter("batch", |state: &State, value: Value, count: usize, fill: Option<Value>| {

@@ -2,6 +2,7 @@
 //! what Jinja2 does with undefined values, none and texts that are no numbers.
 
 use super::budget::spend;
+use super::printf;
 use super::python::str;
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
@@ -44,9 +45,9 @@ fn length(value: &Value) -> Result<usize, Error> {
 }
 
 /// `int(default=0, base=10)`: a text is read in that base, else as a float that is cut off.
-fn int(value: &Value, default: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+fn int(value: &Value, default: Option<Value>, base: Option<u32>, kwargs: Kwargs) -> Result<Value, Error> {
     let default = default.or(kwargs.get("default")?).unwrap_or_else(|| Value::from(0));
-    let base = kwargs.get::<Option<u32>>("base")?.unwrap_or(10);
+    let base = base.or(kwargs.get("base")?).unwrap_or(10);
     kwargs.assert_all_used()?;
     if !(2..=36).contains(&base) {
         return Err(invalid("int: expected a base from 2 to 36"));
@@ -121,9 +122,9 @@ fn slice(state: &State, value: &Value, start: &Value, stop: &Value, step: &Value
 }
 
 /// `format % value`: `tuple` says that the value was written as `(a, b)`.
-fn percent(state: &State, format: &Value, value: Value, tuple: bool) -> Result<Value, Error> {
+fn percent(state: &State, format: &str, value: Value, tuple: bool) -> Result<String, Error> {
     let args = if tuple { value.try_iter()?.collect() } else { vec![value] };
-    state.apply_filter("format", &[vec![format.clone()], args].concat())
+    printf::format(state, format, &args)
 }
 
 /// `dict(pairs or mapping, **more)`.
@@ -187,13 +188,8 @@ pub(super) fn pad(state: &State, text: &str, name: &str, args: &[Value]) -> Resu
     let width = args.first().and_then(Value::as_i64).ok_or_else(|| invalid(format!("{name}: expected a width")))?;
     let fill = match args.get(1).and_then(Value::as_str).map(|s| (s.chars().count(), s.chars().next())) {
         Some((1, Some(c))) if name != "zfill" => c,
-        None if args.len() == 1 => {
-            if name == "zfill" {
-                '0'
-            } else {
-                ' '
-            }
-        }
+        None if args.len() == 1 && name == "zfill" => '0',
+        None if args.len() == 1 => ' ',
         _ => return Err(invalid(format!("{name}: expected a width and one fill character"))),
     };
     let width = usize::try_from(width).unwrap_or(0);

@@ -2,6 +2,7 @@
 //! the render's [`super::budget::Budget`]) on every place where values grow: `+`, `~`, `*`, `==` and assignments.
 //! minijinja limits instructions and recursion, but not the size of values.
 
+use super::operators;
 use crate::error::{Error, Result};
 
 /// A template ready to compile.
@@ -17,18 +18,18 @@ const MOST_BYTES: usize = 256 << 10;
 const MOST_TOKENS: usize = 4000;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Kind {
+pub(super) enum Kind {
     Name,
     Literal,
     Operator,
 }
 
 #[derive(Clone, Copy)]
-struct Token<'a> {
-    kind: Kind,
-    text: &'a str,
-    start: usize,
-    end: usize,
+pub(super) struct Token<'a> {
+    pub kind: Kind,
+    pub text: &'a str,
+    pub start: usize,
+    pub end: usize,
 }
 
 /// See the module. Errors: `grammar-error` for templates beyond all reason.
@@ -164,7 +165,7 @@ fn number_len(rest: &str) -> usize {
 }
 
 /// Text to put in place of a range of the source.
-type Edit = (usize, usize, &'static str);
+pub(super) type Edit = (usize, usize, &'static str);
 
 fn edits(tokens: &[Token], block: bool) -> Vec<Edit> {
     let mut edits: Vec<Edit> = Vec::new();
@@ -179,9 +180,10 @@ fn edits(tokens: &[Token], block: bool) -> Vec<Edit> {
     for i in 1..tokens.len() {
         let (left, right) = match tokens[i].text {
             "+" => ("|_grow", "|_grow"),
-            "~" => ("|_show", "|_show"),
-            // Repeating a text a few times is the one product that is not of numbers.
-            "*" if small_number(tokens.get(i + 1)) => ("|_repeat", ""),
+            // Products bind tighter: their numbers must not become texts first.
+            "~" => operators::unless_product(tokens, i, "|_show"),
+            "*" if operators::times(tokens, i, &mut edits) => continue,
+            // Inside of a chain the other products are of numbers.
             "*" => ("|_number", "|_number"),
             "==" | "!=" => ("|_size", ""),
             _ => continue,
@@ -200,101 +202,15 @@ fn edits(tokens: &[Token], block: bool) -> Vec<Edit> {
         }
     }
     for i in 0..tokens.len() {
-        percent(tokens, i, &mut edits);
-        slice(tokens, i, &mut edits);
+        operators::percent(tokens, i, &mut edits);
+        operators::slice(tokens, i, &mut edits);
     }
     edits.sort_by_key(|e| e.0);
     edits.dedup();
     edits
 }
 
-/// `'%s' % x` becomes `'%s'|_percent(x,false)`: minijinja's `%` is for numbers.
-fn percent(tokens: &[Token], i: usize, edits: &mut Vec<Edit>) {
-    let operator = |i: usize, text: &str| tokens.get(i).is_some_and(|t| t.kind == Kind::Operator && t.text == text);
-    let text = i > 0 && tokens[i - 1].kind == Kind::Literal && tokens[i - 1].text.starts_with(['"', '\'']);
-    if !text || !operator(i, "%") || (i > 1 && ["*", "/", "//", "%", "**"].iter().any(|op| operator(i - 2, op))) {
-        return;
-    }
-    let Some(end) = operand_end(tokens, i + 1) else { return };
-    // A tuple, unless the parentheses go on as a member or a filter.
-    let tuple = operator(i + 1, "(") && after_group(tokens, i + 1).is_some_and(|j| tokens[j - 1].end == end);
-    let tuple = tuple && has_at_top(tokens, i + 1, ",");
-    edits.push((tokens[i].start, tokens[i].end, "|_percent("));
-    edits.push((end, end, if tuple { ",true)" } else { ",false)" }));
-}
-
-/// `x[a:b:c]` becomes `(x|_slice(a,b,c))`.
-fn slice(tokens: &[Token], i: usize, edits: &mut Vec<Edit>) {
-    if i == 0 || tokens[i].text != "[" || tokens[i].kind != Kind::Operator || !ends_operand(&tokens[i - 1]) {
-        return;
-    }
-    let (Some(end), Some(start)) = (after_group(tokens, i), operand_start(tokens, i - 1)) else { return };
-    let mut depth = 0usize;
-    let mut colons = Vec::new();
-    for (j, token) in tokens.iter().enumerate().take(end - 1).skip(i + 1).filter(|(_, t)| t.kind == Kind::Operator) {
-        match token.text {
-            "(" | "[" | "{" => depth += 1,
-            ")" | "]" | "}" => depth = depth.saturating_sub(1),
-            ":" if depth == 0 => colons.push(j),
-            _ => {}
-        }
-    }
-    let [first, second] = colons[..] else { return };
-    let filled = |from: usize, to: usize| to > from + 1;
-    edits.push((tokens[start].start, tokens[start].start, "("));
-    edits.push((tokens[i].start, tokens[i].end, if filled(i, first) { "|_slice(" } else { "|_slice(none" }));
-    edits.push((tokens[first].start, tokens[first].end, if filled(first, second) { "," } else { ",none" }));
-    edits.push((tokens[second].start, tokens[second].end, if filled(second, end - 1) { "," } else { ",none" }));
-    edits.push((tokens[end - 1].start, tokens[end - 1].end, "))"));
-}
-
-/// Where the primary that ends with token `i` begins, with its members, calls and subscripts.
-fn operand_start(tokens: &[Token], mut i: usize) -> Option<usize> {
-    loop {
-        let mut depth = 0usize;
-        loop {
-            if tokens[i].kind == Kind::Operator {
-                match tokens[i].text {
-                    ")" | "]" | "}" => depth += 1,
-                    "(" | "[" | "{" => depth = depth.checked_sub(1)?,
-                    _ => {}
-                }
-            }
-            if depth == 0 {
-                break;
-            }
-            i = i.checked_sub(1)?;
-        }
-        let group = tokens[i].kind == Kind::Operator;
-        let Some(before) = i.checked_sub(1) else { return Some(i) };
-        i = match &tokens[before] {
-            t if t.kind == Kind::Operator && t.text == "." => before.checked_sub(1)?,
-            t if group && matches!(tokens[i].text, "(" | "[") && ends_operand(t) => before,
-            _ => return Some(i),
-        };
-    }
-}
-
-/// Whether the group that opens at `i` has this operator directly inside.
-fn has_at_top(tokens: &[Token], i: usize, text: &str) -> bool {
-    let Some(end) = after_group(tokens, i) else { return false };
-    let mut depth = 0usize;
-    tokens[i..end].iter().filter(|t| t.kind == Kind::Operator).any(|t| {
-        match t.text {
-            "(" | "[" | "{" => depth += 1,
-            ")" | "]" | "}" => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        depth == 1 && t.text == text
-    })
-}
-
-/// Whether a token is an integer below 1000.
-fn small_number(token: Option<&Token>) -> bool {
-    token.is_some_and(|t| t.kind == Kind::Literal && t.text.len() <= 3 && t.text.bytes().all(|b| b.is_ascii_digit()))
-}
-
-fn is(tokens: &[Token], i: usize, name: &str) -> bool {
+pub(super) fn is(tokens: &[Token], i: usize, name: &str) -> bool {
     tokens[i].kind == Kind::Name && tokens[i].text == name
 }
 
@@ -308,7 +224,7 @@ fn assignment(tokens: &[Token], edits: &mut Vec<Edit>) {
 }
 
 /// Whether an operator after this token has it as its left operand.
-fn ends_operand(token: &Token) -> bool {
+pub(super) fn ends_operand(token: &Token) -> bool {
     match token.kind {
         Kind::Literal => true,
         Kind::Name => !matches!(token.text, "and" | "or" | "not" | "in" | "is" | "if" | "else" | "elif" | "set" | "do"),
@@ -317,7 +233,7 @@ fn ends_operand(token: &Token) -> bool {
 }
 
 /// Where the operand that begins at token `i` ends: signs, a primary, then members, calls, subscripts and filters.
-fn operand_end(tokens: &[Token], mut i: usize) -> Option<usize> {
+pub(super) fn operand_end(tokens: &[Token], mut i: usize) -> Option<usize> {
     while tokens.get(i).is_some_and(|t| t.kind == Kind::Operator && matches!(t.text, "-" | "+")) {
         i += 1;
     }
@@ -333,7 +249,7 @@ fn operand_end(tokens: &[Token], mut i: usize) -> Option<usize> {
 }
 
 /// The token after the one at `i`, or after its matching bracket.
-fn after_group(tokens: &[Token], i: usize) -> Option<usize> {
+pub(super) fn after_group(tokens: &[Token], i: usize) -> Option<usize> {
     let mut depth = 0usize;
     for (j, token) in tokens.iter().enumerate().skip(i) {
         if token.kind == Kind::Operator {
@@ -374,8 +290,11 @@ mod tests {
             ("a {{ x }} b", "a {{ x }} b"),
             ("{{- 'a' + b.c[0](1)|trim -}}", "{{- 'a'|_grow + b.c[0](1)|trim|_grow -}}"),
             ("{{ a + b + c }}", "{{ a|_grow + b|_grow + c|_grow }}"),
-            ("{{ 2 * (a + 1) }}", "{{ 2|_number * (a|_grow + 1|_grow)|_number }}"),
-            ("{{ '-' * 20 }}", "{{ '-'|_repeat * 20 }}"),
+            ("{{ 2 * (a + 1) }}", "{{ 2 |_times( (a|_grow + 1|_grow)) }}"),
+            ("{{ '-' * n + x }}", "{{ '-' |_times( n)|_grow + x|_grow }}"),
+            ("{{ 'a' * 9 * 9 }}", "{{ 'a' |_times( 9)|_number * 9|_number }}"),
+            ("{{ 'a' * 9 ** 9 }}", "{{ 'a'|_number * 9|_number ** 9 }}"),
+            ("{{ a / b|abs * c }}", "{{ a / b|abs|_number * c|_number }}"),
             ("{{ x ~ '}}' }}", "{{ x|_show ~ '}}'|_show }}"),
             ("{{ {'a': {'b': 1}} }}", "{{ {'a': {'b': 1}} }}"),
             ("{%+ set x = y %}", "{%+ set x =( y)|_size %}"),

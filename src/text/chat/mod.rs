@@ -4,6 +4,8 @@ mod budget;
 mod date;
 mod filters;
 mod guard;
+mod operators;
+mod printf;
 mod python;
 
 use crate::clock;

@@ -26,6 +26,12 @@ pub(super) fn str(state: &State, value: &Value) -> Result<String, Error> {
 }
 
 /// `repr(value)`.
+pub(super) fn repr_of(state: &State, value: &Value) -> Result<String, Error> {
+    let mut out = String::new();
+    repr(state, value, 0, &mut out)?;
+    Ok(out)
+}
+
 fn repr(state: &State, value: &Value, depth: usize, out: &mut String) -> Result<(), Error> {
     if depth > MOST_DEPTH {
         return Err(too_deep());
