@@ -64,7 +64,7 @@ pub(super) fn rewrite(source: &str) -> Result<Guarded> {
             end = raw_end(source, inner_end);
             longest_text = longest_text.max(end - inner_end);
         }
-        apply(source, open, end, edits(&tokens, block), &mut out);
+        apply(source, open, end, edits(&tokens, block), &mut out)?;
         at = end;
     }
     longest_text = longest_text.max(source.len() - at);
@@ -266,14 +266,22 @@ pub(super) fn after_group(tokens: &[Token], i: usize) -> Option<usize> {
     None
 }
 
-fn apply(source: &str, from: usize, to: usize, edits: Vec<Edit>, out: &mut String) {
+/// Errors: `grammar-error` where brackets that close in another order than they open make edits overlap.
+fn apply(source: &str, from: usize, to: usize, edits: Vec<Edit>, out: &mut String) -> Result<()> {
     let mut at = from;
     for (start, end, text) in edits {
+        if start < at {
+            let line = source[..from].matches('\n').count() + 1;
+            return Err(Error::GrammarError(format!(
+                "the chat template is not valid Jinja in line {line}: brackets do not close in the order they open"
+            )));
+        }
         out.push_str(&source[at..start]);
         out.push_str(text);
         at = end;
     }
     out.push_str(&source[at..to]);
+    Ok(())
 }
 
 #[cfg(test)]
