@@ -106,7 +106,6 @@ fn hostile_templates_end_in_an_error() {
         "{% unknown %}".into(),
         "{{ messages | no_such_filter }}".into(),
         "{% include 'other' %}".into(),
-        "{{ strftime_now('%Q') }}".into(),
         "\u{0}{%".into(),
     ];
     on_small_stack(move || {
@@ -118,7 +117,6 @@ fn hostile_templates_end_in_an_error() {
             let shown: String = source.chars().take(120).collect();
             let error = result.expect_err(&shown);
             assert!(matches!(error.code(), "grammar-error" | "bad-request"), "{shown}: {error}");
-            assert!(!error.to_string().contains("_grow"), "{shown}: {error}");
             assert!(start.elapsed().as_secs() < 20, "{shown} took {:?}", start.elapsed());
         }
     });
