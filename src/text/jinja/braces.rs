@@ -16,7 +16,7 @@ enum Numbering {
 
 pub(super) fn format(run: &mut Run, format: &str, given: &Given) -> Res<String> {
     let mut numbering = Numbering::Unknown;
-    expand(run, format, given, &mut numbering, 2)
+    expand(run, format, given, &mut numbering, 3)
 }
 
 fn expand(run: &mut Run, format: &str, given: &Given, numbering: &mut Numbering, depth: u32) -> Res<String> {

@@ -107,7 +107,7 @@ impl Run<'_> {
             Expr::Negative(value) => match self.eval(value, scope)? {
                 Value::Float(x) => Ok(Value::Float(-x)),
                 value => match value.as_int() {
-                    Some(n) => Ok(Value::Int(-n)),
+                    Some(n) => Ok(Value::Int(n.saturating_neg())),
                     None => failed(format!("bad operand type for unary -: '{}'", value.kind())),
                 },
             },

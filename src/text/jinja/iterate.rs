@@ -44,7 +44,7 @@ impl Items {
             Items::Letters(text, at) => {
                 let letter = text.text[*at..].chars().next();
                 *at += letter.map_or(0, char::len_utf8);
-                Ok(letter.map(|c| Value::text(c.to_string().into(), text.safe)))
+                Ok(letter.map(|c| Value::str(c.to_string())))
             }
             Items::Dict(view, dict, at) => {
                 *at += 1;

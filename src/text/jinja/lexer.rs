@@ -135,6 +135,9 @@ impl<'a> Lexer<'a> {
     }
 
     fn comment(&mut self) -> Res<()> {
+        if self.rest().is_empty() {
+            return Ok(());
+        }
         let Some(end) = self.rest().find("#}") else { return syntax(self.line, "a comment is not closed") };
         let sign = end > 0 && matches!(self.rest().as_bytes()[end - 1], b'-' | b'+');
         self.skip(end - usize::from(sign));
@@ -159,7 +162,8 @@ impl<'a> Lexer<'a> {
             self.skip(begin + close);
             return Ok(());
         }
-        syntax(self.line, "a raw block is not closed")
+        // As in Jinja, nothing is missing where nothing follows.
+        if rest.is_empty() { Ok(()) } else { syntax(self.line, "a raw block is not closed") }
     }
 
     /// The tokens of a tag.

@@ -148,7 +148,7 @@ pub(super) fn contains(meter: &Meter, whole: &Value, item: &Value) -> Res<bool> 
         }
         Value::Range(range) => Ok(match item.as_int() {
             Some(n) => {
-                let steps = n - i128::from(range.start);
+                let steps = n.saturating_sub(i128::from(range.start));
                 let step = i128::from(range.step);
                 steps % step == 0 && steps / step >= 0 && ((steps / step) as u128) < range.len() as u128
             }
@@ -281,9 +281,14 @@ fn floats(x: f64, operator: Operator, y: f64) -> Res<Value> {
         Operator::FloorDiv => (x / y).floor(),
         Operator::Mod => {
             let rest = x % y;
-            if rest != 0.0 && (rest < 0.0) != (y < 0.0) { rest + y } else { rest }
+            match rest == 0.0 {
+                true => 0f64.copysign(y),
+                false if (rest < 0.0) != (y < 0.0) => rest + y,
+                false => rest,
+            }
         }
         Operator::Pow if x == 0.0 && y < 0.0 => return failed("0.0 cannot be raised to a negative power"),
+        Operator::Pow if x < 0.0 && y.fract() != 0.0 => return failed("templates have no complex numbers"),
         Operator::Pow => x.powf(y),
     }))
 }

@@ -306,6 +306,9 @@ impl Parser {
             if tuple && (ends || self.is("=") || (loop_target && self.is_name("in"))) {
                 break;
             }
+            if loop_target && self.is_name("loop") {
+                return syntax(self.line(), "a loop cannot assign to 'loop'");
+            }
             targets.push(self.one_target(attributes)?);
             if !self.skip_if(",") {
                 break;
@@ -326,7 +329,7 @@ impl Parser {
         if attributes && self.skip_if(".") {
             return Ok(Target::Attribute(name, self.name()?));
         }
-        if ["true", "false", "none", "True", "False", "None", "loop"].contains(&&*name) {
+        if ["true", "false", "none", "True", "False", "None"].contains(&&*name) {
             return syntax(line, format!("'{name}' cannot be assigned to"));
         }
         Ok(Target::Name(name))

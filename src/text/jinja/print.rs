@@ -1,6 +1,6 @@
 //! How Python prints values: `str`, `repr`, `pprint`.
 
-use super::limits::{Meter, Res, stopped};
+use super::limits::{Kind, Meter, Res, stopped};
 use super::value::{Value, View};
 
 /// Namespaces may hold each other; lists nest less deeply.
@@ -266,12 +266,22 @@ fn pretty_text(meter: &Meter, text: &str, indent: usize, after: usize, depth: u3
     meter.push(out, &if parentheses { format!("({text})") } else { text })
 }
 
+/// The entries of a dict by key; keys without an order among them go by the names of their types.
 fn sorted(meter: &Meter, dict: &super::value::Dict) -> Res<Vec<(Value, Value)>> {
-    let mut keyed = Vec::new();
-    for (key, value) in &dict.entries {
-        keyed.push((key.0.clone(), Value::tuple(vec![key.0.clone(), value.clone()])?));
-    }
-    let sorted = super::ops::sort(meter, keyed, false)?;
+    let keyed = |by_type: bool| -> Res<Vec<(Value, Value)>> {
+        let entry = |(key, value): (&super::value::Key, &Value)| {
+            let order = match by_type {
+                true => Value::list(vec![Value::str(key.0.kind()), key.0.clone()])?,
+                false => key.0.clone(),
+            };
+            Ok((order, Value::tuple(vec![key.0.clone(), value.clone()])?))
+        };
+        dict.entries.iter().map(entry).collect()
+    };
+    let sorted = match super::ops::sort(meter, keyed(false)?, false) {
+        Err(fault) if fault.kind == Kind::Failed => super::ops::sort(meter, keyed(true)?, false)?,
+        sorted => sorted?,
+    };
     Ok(sorted
         .into_iter()
         .filter_map(|pair| match pair {

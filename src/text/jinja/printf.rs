@@ -20,7 +20,7 @@ struct Spec {
 /// What is left of the values.
 struct Values<'a> {
     rest: std::slice::Iter<'a, Value>,
-    /// The one mapping that names refer to.
+    /// The one value that names refer to. As in CPython, all that has items counts, but no tuple and no text.
     mapping: Option<&'a Value>,
 }
 
@@ -170,7 +170,8 @@ pub(super) fn format(meter: &Meter, format: &Text, values: &Value) -> Res<Value>
             Value::Tuple(list) => list.items.iter(),
             _ => one.iter(),
         },
-        mapping: matches!(values, Value::Dict(_)).then_some(values),
+        mapping: matches!(values, Value::Dict(_) | Value::List(_) | Value::Range(_) | Value::Undefined(_))
+            .then_some(values),
     };
     meter.work(format.text.len())?;
     let mut out = String::new();

@@ -169,8 +169,10 @@ impl<'a> Run<'a> {
                 if flow != Flow::Through {
                     return Ok(flow);
                 }
-                let value = self.block_filter(filter, text, &inner)?;
-                self.print(&value, out)?;
+                match self.block_filter(filter, text, &inner)? {
+                    value @ Value::Str(_) => self.print(&value, out)?,
+                    other => return failed(format!("a filter block needs a text, not {}", other.kind())),
+                }
             }
             StmtKind::Block(block) => self.block(block, out)?,
             StmtKind::Generation(body) => {

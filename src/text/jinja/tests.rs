@@ -85,8 +85,10 @@ pub(super) fn call(run: &mut Run, name: &str, value: &Value, given: Given) -> Re
         }
         "defined" => !value.is_undefined(),
         "undefined" => value.is_undefined(),
-        "filter" => value.as_str().is_some_and(filters::exists),
-        "test" => value.as_str().is_some_and(|name| NAMES.contains(&name)),
+        "filter" | "test" => {
+            super::value::key(value.clone())?;
+            value.as_str().is_some_and(|x| if name == "filter" { filters::exists(x) } else { NAMES.contains(&x) })
+        }
         "none" => matches!(value, Value::None),
         "boolean" => matches!(value, Value::Bool(_)),
         "true" => matches!(value, Value::Bool(true)),

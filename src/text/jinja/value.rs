@@ -352,7 +352,7 @@ fn deeper(inside: u32) -> Res<u32> {
 pub(super) fn key(value: Value) -> Res<Key> {
     fn hashable(value: &Value) -> bool {
         match value {
-            Value::List(_) | Value::Dict(_) | Value::View(..) => false,
+            Value::List(_) | Value::Dict(_) | Value::View(View::Keys | View::Items, _) => false,
             Value::Tuple(list) => list.items.iter().all(hashable),
             _ => true,
         }

@@ -29,8 +29,13 @@ pub(super) fn call(run: &mut Run, name: &str, value: Value, given: Given) -> Res
             let Some(count) = value.len() else { return failed(format!("{} has no len()", value.kind())) };
             // Any will do; nothing that matters hangs on it.
             let at = (crate::clock::seconds() * 1e6) as u64 as usize % count.max(1);
-            let item = iterate::item(&run.meter, &value, &Value::Int(at as i128))?;
-            Ok(item.unwrap_or_else(|| Value::undefined("No random item, sequence was empty.")))
+            if count == 0 {
+                return Ok(Value::undefined("No random item, sequence was empty."));
+            }
+            match iterate::item(&run.meter, &value, &Value::Int(at as i128))? {
+                Some(item) => Ok(item),
+                None => failed(format!("random needs a sequence, not {}", value.kind())),
+            }
         }
         "reverse" => {
             given.none(name)?;
@@ -161,18 +166,19 @@ fn get(run: &mut Run, item: &Value, attribute: Option<&Value>, default: Option<&
     Ok(value)
 }
 
-/// What `sort` compares: one value, or those of several attributes (`a,b`).
+/// What `sort` compares: a list of one value, or of several attributes (`a,b`). Lists with equal items, such as undefined
+/// ones, are equal where the items themselves have no order.
 fn sort_key(run: &mut Run, item: &Value, attribute: &Option<Value>, case: &Option<Value>) -> Res<Value> {
+    let mut values = Vec::new();
     match attribute.as_ref().and_then(Value::as_str) {
-        Some(path) if path.contains(',') => {
-            let mut values = Vec::new();
-            for part in path.split(',') {
-                values.push(fold(get(run, item, Some(&Value::str(part)), None)?, case));
+        Some(paths) => {
+            for path in paths.split(',') {
+                values.push(fold(get(run, item, Some(&Value::str(path)), None)?, case));
             }
-            Value::list(values)
         }
-        _ => Ok(fold(get(run, item, attribute.as_ref(), None)?, case)),
+        None => values.push(fold(get(run, item, attribute.as_ref(), None)?, case)),
     }
+    Value::list(values)
 }
 
 fn join(run: &mut Run, value: &Value, given: Given) -> Res<Value> {

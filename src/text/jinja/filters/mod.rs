@@ -94,6 +94,9 @@ pub(super) fn call(run: &mut Run, name: &str, value: Value, given: Given) -> Res
         "attr" => {
             let [name] = given.bind(name, ["name"], 1)?;
             let name = print::str(&run.meter, &name.unwrap_or(Value::None))?;
+            if let Value::Undefined(what) = &value {
+                return failed(what.to_string());
+            }
             let found = super::attributes::get(run, &value, &name)?;
             Ok(found
                 .unwrap_or_else(|| Value::undefined(format!("'{} object' has no attribute '{name}'", value.kind()))))

@@ -10,13 +10,16 @@ use super::super::{ops, printf};
 
 pub(super) fn call(run: &mut Run, name: &str, value: &Value, given: Given) -> Res<Value> {
     run.meter.work(value.as_str().map_or(0, str::len))?;
+    if let Value::Undefined(what) = value {
+        return failed(what.to_string());
+    }
     match name {
         "abs" => {
             given.none(name)?;
             match value {
                 Value::Float(x) => Ok(Value::Float(x.abs())),
                 value => match value.as_int() {
-                    Some(n) => Ok(Value::Int(n.abs())),
+                    Some(n) => Ok(Value::Int(n.saturating_abs())),
                     None => failed(format!("bad operand type for abs(): '{}'", value.kind())),
                 },
             }
@@ -107,8 +110,8 @@ fn round(run: &mut Run, value: &Value, given: Given) -> Res<Value> {
             Some(n) => {
                 let Some(unit) = 10i128.checked_pow(-precision as u32) else { return Ok(Value::Int(0)) };
                 let (down, rest) = (n.div_euclid(unit), n.rem_euclid(unit));
-                let up = rest * 2 > unit || (rest * 2 == unit && down % 2 != 0);
-                Ok(Value::Int((down + i128::from(up)) * unit))
+                let up = rest > unit - rest || (rest == unit - rest && down % 2 != 0);
+                Ok(Value::Int((down + i128::from(up)).saturating_mul(unit)))
             }
             None => failed(format!("type {} doesn't define __round__ method", value.kind())),
         },
@@ -133,7 +136,7 @@ fn file_size(bytes: f64, binary: bool) -> String {
         return "1 Byte".into();
     }
     if bytes < base {
-        return format!("{} Bytes", bytes.trunc());
+        return format!("{} Bytes", bytes as i128);
     }
     let mut unit = base;
     let mut prefix = 'k';

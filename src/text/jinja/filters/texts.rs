@@ -117,9 +117,6 @@ fn indent(run: &mut Run, value: &Value, subject: &Text, given: Given) -> Res<Val
 
 fn truncate(value: &Value, subject: &Text, given: Given) -> Res<Value> {
     let [length, kill, end, leeway] = given.bind("truncate", ["length", "killwords", "end", "leeway"], 0)?;
-    if !matches!(value, Value::Str(_)) {
-        return failed(format!("truncate needs a text, not {}", value.kind()));
-    }
     let length = int(&length, 255)?;
     let end = text("truncate", &end)?.unwrap_or("...");
     let leeway = int(&leeway.filter(|leeway| !matches!(leeway, Value::None)), 5)?;
@@ -127,8 +124,10 @@ fn truncate(value: &Value, subject: &Text, given: Given) -> Res<Value> {
     if kept < 0 || leeway < 0 {
         return failed(format!("expected length >= {}, got {length}", end.chars().count()));
     }
-    if subject.count() as i128 <= length.saturating_add(leeway) {
-        return Ok(value.clone());
+    match value.len() {
+        Some(count) if count as i128 <= length.saturating_add(leeway) => return Ok(value.clone()),
+        _ if matches!(value, Value::Str(_)) => {}
+        _ => return failed(format!("truncate needs a text, not {}", value.kind())),
     }
     let start = &subject.text[..subject.offset(kept as usize)];
     let start = if truth(&kill, false) { start } else { start.rsplit_once(' ').map_or(start, |(before, _)| before) };
@@ -171,7 +170,13 @@ fn wrap_line(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<S
         }
         if let Some(chunk) = chunks.last_mut().filter(|chunk| chunk.len() > width) {
             if break_long {
-                let rest = chunk.split_off(width.saturating_sub(length).max(usize::from(length == 0)).min(chunk.len()));
+                let room = width.saturating_sub(length).min(chunk.len());
+                let hyphen = chunk[..room].iter().rposition(|c| *c == '-').filter(|at| hyphens && *at > 0);
+                let end = match hyphen {
+                    Some(at) if chunk[..at].iter().any(|c| *c != '-') => at + 1,
+                    _ => room,
+                };
+                let rest = chunk.split_off(end);
                 current.push(std::mem::replace(chunk, rest));
             } else if current.is_empty() {
                 current.extend(chunks.pop());

@@ -36,12 +36,13 @@ pub(super) fn call(run: &mut Run, value: &Value, name: &'static str, given: Give
             }
         },
         Value::List(_) | Value::Tuple(_) | Value::Range(_) => sequence(run, value, name, given),
-        Value::Int(n) if name == "bit_length" => {
+        Value::Int(_) | Value::Bool(_) => {
             given.none(name)?;
-            Ok(Value::Int(i128::from(128 - n.unsigned_abs().leading_zeros())))
+            let n = value.as_int().unwrap_or(0);
+            Ok(Value::Int(if name == "bit_length" { i128::from(128 - n.unsigned_abs().leading_zeros()) } else { n }))
         }
         Value::Float(x) if name == "is_integer" => given.none(name).map(|()| Value::Bool(x.fract() == 0.0)),
-        Value::Int(_) | Value::Bool(_) | Value::Float(_) => given.none(name).map(|()| value.clone()),
+        Value::Float(_) => given.none(name).map(|()| value.clone()),
         Value::Loop(this) => loops::method(run, this, name, given),
         Value::Cycler(cycler) => {
             given.none(name)?;

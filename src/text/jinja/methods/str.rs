@@ -80,6 +80,10 @@ pub(super) fn call(run: &mut Run, this: &Text, name: &'static str, mut given: Gi
                 match &item {
                     Value::Str(text) if this.safe => run.meter.push(&mut out, &html::escaped(text))?,
                     Value::Str(text) => run.meter.push(&mut out, &text.text)?,
+                    other if this.safe => {
+                        let text = print::str(&run.meter, other)?;
+                        run.meter.push(&mut out, &html::escape(&text))?;
+                    }
                     other => return failed(format!("join() needs texts, not {}", other.kind())),
                 }
             }
