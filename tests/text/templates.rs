@@ -98,9 +98,23 @@ fn hostile_templates_end_in_an_error() {
         "{{ 'a' | indent(999999999999, true) }}{{ messages | tojson(indent=99999999999) }}".into(),
         "{{ messages | batch(99999999999, 'x') | list }}".into(),
         format!("{{% set x %}}{{% for i in range(99999) %}}{long_text}{{% endfor %}}{{% endset %}}"),
+        "{{ 'a'.center(999999999) }}{{ 'a' | center(999999999) }}".into(),
+        "{{ '%*d' % (999999999, 1) }}".into(),
+        "{{ '{:999999999}'.format(1) }}".into(),
+        "{% set x = 'a' * 999999 %}{% for i in range(9999) %}{{ x.replace('a', 'b') == x }}{% endfor %}".into(),
+        "{% set x = 'a' * 999999 %}{% for i in range(99999) %}{% if 'b' in x %}{% endif %}{% endfor %}".into(),
+        "{% set x = range(99999) | list %}{% for i in x %}{% if -1 in x %}{% endif %}{% endfor %}".into(),
+        "{% set x = 'ab' * 99999 %}{{ x | list | sort }}{% for i in range(999) %}{{ x | list | sort | length }}{% endfor %}"
+            .into(),
+        // Each of the texts fits, but not all at once.
+        format!("{{% set x = 'a' * 999999 %}}{}{}", "{% set y %}{{ x }}{{ x }}".repeat(50), "{% endset %}".repeat(50)),
         // Deep.
         format!("{{% set x = 1 %}}{nested}{{{{ x }}}}"),
         "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}".into(),
+        "{% set ns = namespace(x=none) %}{% for i in range(99999) %}{% set ns.x = namespace(x=ns.x) %}{% endfor %}{{ ns }}"
+            .into(),
+        format!("{{% set x = (1,) %}}{}{{{{ {{x: 1}} }}}}", "{% set x = (x, x) %}".repeat(60)),
+        format!("{{% set x = (1,) %}}{0}{{% set y = (1,) %}}{1}{{{{ x == y }}}}", "{% set x = (x, x) %}".repeat(60), "{% set y = (y, y) %}".repeat(60)),
         "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns }}".into(),
         "{% set ns = namespace() %}{% set ns.me = [ns] %}{{ ns }}".into(),
         format!("{{{{ {}1{} }}}}", "(".repeat(50_000), ")".repeat(50_000)),
@@ -129,16 +143,32 @@ fn hostile_templates_end_in_an_error() {
 
 #[test]
 fn long_conversations_stay_within_the_bounds() {
-    let Some(dir) = shared("chat-templates") else { return };
-    let turn = |i: usize| serde_json::json!({"role": (["user", "assistant"][i % 2]), "content": format!("{i} {}", "word ".repeat(40))});
+    let turn = |i: usize| serde_json::json!({"role": (["user", "assistant"][i % 2]), "content": format!("{i} {}", "word ".repeat(100))});
     let messages: Value = (0..2001).map(turn).collect();
+    let tool = serde_json::json!({"type": "function", "function": {"name": "f", "description": "d".repeat(500), "parameters":
+        {"type": "object", "properties": {"x": {"type": "integer"}, "y": {"type": "array", "items": {"type": "string"}}}}}});
+    let tools: Value = (0..50).map(|_| tool.clone()).collect();
+    let check = |name: &str, source: &str, tools: &Value| {
+        let template = ChatTemplate::new(source, Some("<s>"), Some("</s>")).unwrap();
+        let text =
+            template.render(&messages, tools, &RenderOptions::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(text.len() > 1_000_000 && text.contains("2000 word"), "{name}: {}", text.len());
+    };
+    for source in [
+        // All that is printed so far, copied for each message.
+        "{% set ns = namespace(text='') %}{% for m in messages %}{% set ns.text = ns.text + m.role + ': ' + m.content %}{% endfor %}{{ ns.text }}",
+        "{% set ns = namespace(all=[]) %}{% for m in messages %}{% set ns.all = ns.all + [m.content | trim] %}{% endfor %}{{ ns.all | join('\n') }}",
+        // Every message looks at all those before or after it.
+        "{% for m in messages %}{% set later = messages[loop.index:] | selectattr('role', 'equalto', 'user') | list | length %}{{ m.content }}{{ later }}{% endfor %}",
+        "{% for m in messages %}{% set i = loop.index0 %}{% set ns = namespace(last=true) %}{% for n in messages[i:] %}{% if n.role == 'system' %}{% set ns.last = false %}{% endif %}{% endfor %}{{ m.content }}{{ ns.last }}{% endfor %}",
+        // All tools for each user.
+        "{% for m in messages %}{% if m.role == 'user' and loop.index0 % 100 == 0 %}{{ tools | tojson(indent=2) }}{% endif %}{{ m.content }}{% endfor %}",
+    ] {
+        check(source, source, &tools);
+    }
+    let Some(dir) = shared("chat-templates") else { return };
     for file in json(&dir.join("golden.json")).as_object().unwrap().keys() {
-        let source = std::fs::read_to_string(dir.join(file)).unwrap();
-        let template = ChatTemplate::new(&source, Some("<s>"), Some("</s>")).unwrap();
-        let text = template
-            .render(&messages, &Value::Null, &RenderOptions::default())
-            .unwrap_or_else(|e| panic!("{file}: {e}"));
-        assert!(text.len() > 400_000 && text.contains("2000 word"), "{file}: {}", text.len());
+        check(file, &std::fs::read_to_string(dir.join(file)).unwrap(), &Value::Null);
     }
 }
 

@@ -61,6 +61,12 @@ impl Drop for Held {
     }
 }
 
+/// All that is [`Held`] on this thread.
+#[cfg(test)]
+pub(super) fn held() -> usize {
+    LIVE.get()
+}
+
 /// See the module.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {

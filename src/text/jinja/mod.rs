@@ -54,3 +54,23 @@ pub(crate) fn render<'a>(
     }
     run.render()
 }
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn nothing_stays_behind() {
+        let before = limits::held();
+        for source in [
+            "{% macro f(x) %}{{ f.name }}{{ x }}{% endmacro %}{% set g = f %}{{ f('a') }}",
+            "{% set ns = namespace() %}{% set ns.me = [ns] %}{% set ns.other = namespace(back=ns) %}x",
+            "{% for i in [1, 2] %}{% set keep = loop %}{% macro m() %}{{ keep.index }}{% endmacro %}{{ m() }}{% endfor %}",
+            "{% set x = 'a' * 999 %}{{ x | map('upper') | list }}{{ nothing.a }}",
+        ] {
+            let bounds = Bounds { steps: 100_000, work: 1 << 20, held: 1 << 20, depth: 100 };
+            let _ = render(&parse(source).unwrap(), [("messages", &Json::Null)], 0, bounds);
+            assert_eq!(limits::held(), before, "{source}");
+        }
+    }
+}
