@@ -35,11 +35,13 @@ pub trait Files {
     /// Opens a file that cannot be done without: `download-failed` when there is none, with `why` it is needed or what
     /// the server said.
     fn need<'a>(&'a self, name: &'a str, why: &'a str) -> LocalFuture<'a, Result<Rc<dyn ByteSource>>> {
-        Box::pin(async move {
-            let missing = || Error::DownloadFailed(format!("{name} is missing, {why}"));
-            self.open(name).await?.ok_or_else(missing)
-        })
+        Box::pin(async move { self.open(name).await?.ok_or_else(|| missing(name, why)) })
     }
+}
+
+/// The error for a file that has to be there; `why` begins with a conjunction.
+pub(crate) fn missing(name: &str, why: &str) -> Error {
+    Error::DownloadFailed(format!("{name} is missing, {why}"))
 }
 
 /// `len` as a length in memory, when `offset..offset + len` lies within a file of `total` bytes; else `bad-file`.

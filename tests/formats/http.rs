@@ -75,7 +75,7 @@ fn run(id: &str, case: &Value, trees: &Value) -> Vec<String> {
             false => block_on(files.open(name)),
         };
         let folder = tree.as_object().unwrap();
-        let content = folder.iter().find(|(path, _)| path.rsplit('/').next() == Some(name)).map(|(_, content)| content);
+        let content = folder.iter().find(|(path, _)| *path == name || path.rsplit('/').next() == Some(name)).map(|(_, content)| content);
         let result = opened.and_then(|source| match source {
             None => Ok("absent"),
             Some(source) => check(&*source, &bytes_of(content.expect("in the tree"))).map(|()| "same"),

@@ -50,6 +50,8 @@ export const MODES = {
   dead: (plan) => plan.count > 1 && (plan.cut = plan.count === 2 ? 1000 : 0),
   outage: (plan) => void (plan.destroyed = plan.total > 1 && plan.age < plan.n),
   late: (plan) => void (plan.destroyed = plan.age < plan.n),
+  // Nothing more comes, and nobody says so.
+  silent: (plan) => plan.count === 1 && ((plan.cut = 300_000), (plan.silent = true)),
   slow: (plan) => void (plan.slow = true),
   // Servers that are busy.
   busy: (plan) => plan.count <= plan.n && plan.say(503, "busy"),

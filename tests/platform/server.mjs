@@ -7,25 +7,13 @@ import { join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bigLlama } from "./gguf.mjs";
 import { MODES } from "./habits.mjs";
+import { bytesOf } from "./suite-http.mjs";
 
-export const CASES = JSON.parse(readFileSync(new URL("../goldens/http/cases.json", import.meta.url), "utf8"));
-
-/** The bytes of a file of the trees in cases.json: its text, or as many bytes as no compression makes shorter. */
-export function bytesOf(content) {
-  if (typeof content === "string") return Buffer.from(content);
-  const bytes = Buffer.alloc(content);
-  for (let i = 0; i < content; i++) {
-    let hash = Math.imul(i, 0x9e3779b1);
-    hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
-    bytes[i] = hash >>> 13;
-  }
-  bytes.write("GGUF");
-  return bytes;
-}
+const CASES = JSON.parse(readFileSync(new URL("../goldens/http/cases.json", import.meta.url), "utf8"));
 
 /**
  * Serves the files of `directories` (name -> path) and the trees of cases.json; "/plain/big/<layers>.gguf" is made up on
- * the way. "/log?case=X" tells the requests with that query so far.
+ * the way. "/cases" is cases.json, "/log?case=X" the requests with that query so far.
  */
 export async function startFaultServer(directories) {
   const state = { directories, answers: new Map(), logs: new Map(), times: new Map() };
@@ -72,7 +60,7 @@ async function open({ directories }, path) {
   }
   const content = CASES.trees[name]?.[rest.join("/")];
   if (content !== undefined) {
-    if (!made.has(path)) made.set(path, bytesOf(content));
+    if (!made.has(path)) made.set(path, Buffer.from(bytesOf(content).buffer));
     return inMemory(made.get(path));
   }
   const root = directories[name];
@@ -121,6 +109,7 @@ async function answer(request, response, state) {
   if (request.method === "OPTIONS") return void response.writeHead(204).end();
   const id = url.searchParams.get("case") ?? request.url;
   if (url.pathname === "/log") return void response.end(JSON.stringify(state.logs.get(id) ?? []));
+  if (url.pathname === "/cases") return void response.end(JSON.stringify(CASES));
   const log = state.logs.get(id) ?? state.logs.set(id, []).get(id);
   log.push([request.method, request.url, request.headers.range ?? ""]);
 
@@ -196,6 +185,7 @@ async function send(response, plan) {
     }
     if (left === 0 || response.destroyed) break;
   }
+  if (plan.silent) return;
   if (cut) response.destroy();
   else response.end();
 }

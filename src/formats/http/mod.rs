@@ -90,15 +90,15 @@ impl HttpFiles {
     }
 
     fn open_now(&self, name: &str, needed: bool) -> Result<Option<Rc<dyn ByteSource>>> {
-        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\']) {
-            return Err(Error::BadFile(format!("{name:?} is not the name of a file in the model's own folder")));
-        }
         let main = self.main();
         if main.as_deref() == Some(name) {
             if let Some(probed) = self.probed.get() {
                 return probed.clone();
             }
             return Ok(open(self.remote(name, self.address.own()), true)?.map(|file| Rc::new(file) as _));
+        }
+        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\']) {
+            return Err(Error::BadFile(format!("{name:?} is not the name of a file in the model's own folder")));
         }
         let url = if main.is_some() { self.address.beside(name) } else { self.address.inside(name) };
         let config = main.is_none() && name == "config.json";
