@@ -42,11 +42,11 @@ export class RemoteFile implements ByteSource {
       while (file.position < most && (await file.take(most - file.position)));
     } catch (e) {
       if (remote.context.signal.aborted) throw e;
-      // Bytes of which nobody knows whether they were compressed; else what is missing is asked for again.
-      if (hidden) return undefined;
+      // What is missing is asked for again, unless the break was one of decompression, which a page may not see.
+      if (hidden && !(await isPlain(remote))) return undefined;
+      return file.disconnected();
     }
-    file.disconnect();
-    return compare && file.position !== answer.length ? undefined : file;
+    return compare && file.position !== answer.length ? undefined : file.disconnected();
   }
 
   /** From an answer with the whole file. */
@@ -68,7 +68,7 @@ export class RemoteFile implements ByteSource {
         if (!this.answer) {
           const answer = await this.remote.get();
           if (answer.status !== 200) throw this.remote.refused(answer);
-          this.tag = answer.tag;
+          if (this.isOther(answer)) throw this.remote.changed();
           this.begin(answer, 0);
         }
         while (await this.take(Infinity)) {
@@ -139,7 +139,7 @@ export class RemoteFile implements ByteSource {
     this.disconnect();
     const answer = this.ranged ? await this.remote.get(at, length) : await this.remote.get();
     const { first, total } = answer.range;
-    const other = answer.tag !== undefined && this.tag !== undefined && answer.tag !== this.tag;
+    const other = this.isOther(answer);
     let problem;
     if (this.ranged && answer.status === 206 && !other) {
       if ((first ?? at) > at || answer.isEncoded || isMultipart(answer) || (first === undefined && (answer.length ?? 0) > length)) {
@@ -162,9 +162,19 @@ export class RemoteFile implements ByteSource {
     throw problem;
   }
 
+  /** Whether the answer is of another version of the file. */
+  private isOther({ tag }: Answer): boolean {
+    return tag !== undefined && this.tag !== undefined && tag !== this.tag;
+  }
+
   private begin(answer: Answer, position: number): void {
     this.answer = answer;
     this.position = position;
+  }
+
+  private disconnected(): RemoteFile {
+    this.disconnect();
+    return this;
   }
 
   private disconnect(): void {
@@ -199,6 +209,18 @@ export class RemoteFile implements ByteSource {
     this.head.set(bytes.subarray(this.kept - this.position, end - this.position), this.kept);
     this.kept = end;
   }
+}
+
+/** Whether as many bytes come as a range has. */
+async function isPlain(remote: Remote): Promise<boolean> {
+  let came = 0;
+  try {
+    const answer = await remote.getPatiently(0, 16);
+    for (let bytes; (bytes = await answer.read()); ) came += bytes.length;
+  } catch {
+    return false;
+  }
+  return came === 16;
 }
 
 function isMultipart(answer: Answer): boolean {

@@ -165,7 +165,7 @@ export class Remote {
     const noNetwork = isOffline(thrown);
     if (noNetwork && !context.known) throw this.lost(thrown);
     // Pages hear of what they may not read as of a broken network. It is that, where something else can be had now.
-    if (!noNetwork && !this.answered && isStranger(this.url) && !context.access.fetch && (await isThere(context.known ?? this.url, context))) {
+    if (!noNetwork && !this.answered && isStranger(this.url) && !context.access.fetch && (await isThere(this.url, context))) {
       throw this.failed(`the server does not let this page read its answer; it has to send Access-Control-Allow-Origin, or the file is missing`, { unreadable: true }, thrown);
     }
     throw new Passing(`the connection failed (${messageOf(thrown)})`, 0, thrown);
@@ -253,13 +253,13 @@ function isStranger(url: URL): boolean {
   return globalThis.location !== undefined && url.origin !== globalThis.location.origin;
 }
 
-/** Whether a server answers at all, readable or not. */
-async function isThere(url: URL, { known, signal }: Context): Promise<boolean> {
-  const init: RequestInit = known ? { headers: { Range: "bytes=0-0" } } : { mode: "no-cors", method: "HEAD" };
+/** Whether a server answers: readably where it did before, else at all. */
+async function isThere(url: URL, context: Context): Promise<boolean> {
   try {
-    const response = await fetch(url, { ...init, cache: "no-store", signal });
-    void response.body?.cancel().catch(() => undefined);
-    return !known || response.ok;
+    if (!context.known) return Boolean(await fetch(url, { mode: "no-cors", method: "HEAD", cache: "no-store", signal: context.signal }));
+    const answer = await ask(context.known, undefined, "GET", context);
+    answer.end();
+    return answer.status < 300;
   } catch {
     return false;
   }

@@ -79,9 +79,11 @@ export class HttpFiles implements Files {
 async function open(remote: Remote, needed: boolean): Promise<RemoteFile | undefined> {
   let answer: Answer;
   try {
-    answer = await remote.getPatiently(0, FIRST_BYTES);
+    // Chromium reads no compressed answer to a range request.
+    answer = await remote.getPatiently(0, FIRST_BYTES).catch((e: unknown) => (isUnreadable(e) ? remote.getPatiently() : Promise.reject(e)));
   } catch (e) {
-    if (!needed && remote.context.known && e instanceof LacewingError && e.details["unreadable"]) return undefined;
+    // Many servers let a page read their files, but not that there is none.
+    if (!needed && remote.context.known && isUnreadable(e)) return undefined;
     throw e;
   }
   const again = async (offset?: number, length?: number): Promise<void> => {
@@ -111,6 +113,10 @@ async function open(remote: Remote, needed: boolean): Promise<RemoteFile | undef
   if (!isPage(remote.name, await file.peek(PAGE_HEAD))) return file;
   if (needed) throw remote.failed("its server answers with a web page instead of the file; check the address and whether it needs a login");
   return undefined;
+}
+
+function isUnreadable(e: unknown): boolean {
+  return e instanceof LacewingError && e.details["unreadable"] === true;
 }
 
 function text(bytes: Uint8Array): string {

@@ -39,6 +39,9 @@ export const MODES = {
   spa: (plan) => plan.file || plan.say(200, PAGE, { "Content-Type": "text/html" }),
   s3: (plan) => plan.file || plan.say(403, DENIED, { "Content-Type": "application/xml" }),
   xml200: (plan) => plan.file || plan.say(200, DENIED, { "Content-Type": "application/xml" }),
+  // Pages of other origins may read the files, but not that one is missing; or nothing at all.
+  nocors: (plan) => void (plan.strange = !plan.file),
+  nocorsever: (plan) => void (plan.strange = true),
   login: (plan) => plan.file || plan.say(302, "", { Location: `/page/login?${plan.url.searchParams}` }),
   missing: (plan) => plan.file || plan.say(plan.n, String(plan.n)),
   status: (plan) => plan.say(plan.n, String(plan.n)),

@@ -118,7 +118,7 @@ async function answer(request, response, state) {
   if (moved) [mode, ...rest] = rest;
   const [, name, argument] = /^([a-z0-9]+?)(?:-(\d+))?$/.exec(mode) ?? [];
   // Most servers of strangers do not let a page see these.
-  if (!url.searchParams.has("hidden")) response.setHeader("Access-Control-Expose-Headers", "Content-Range, Content-Encoding, ETag, Content-Length");
+  if (!url.searchParams.has("hidden")) response.setHeader("Access-Control-Expose-Headers", "Content-Range, Content-Encoding, ETag, Content-Length, Retry-After");
   response.setHeader("Cache-Control", name === "cached" ? "max-age=3600" : "no-store");
   const file = await open(state, rest.join("/"));
   const key = `${id} ${url.pathname}`;
@@ -146,6 +146,7 @@ async function answer(request, response, state) {
   const shape = MODES[name];
   if (!shape) return void response.writeHead(400).end(`there is no mode ${mode}`);
   shape(plan);
+  if (plan.strange) response.removeHeader("Access-Control-Allow-Origin");
   if (plan.destroyed) return void response.destroy();
   if (!plan.said && !plan.file) plan.say(404, "not found");
   if (plan.said) {

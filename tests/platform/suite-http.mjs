@@ -2,7 +2,7 @@
 import { assert, equal, fails, Skip } from "./harness.mjs";
 
 /** Outages as real ones, a hundred times faster. */
-const PATIENCE = { first: 5, longest: 50, outage: 600, silence: 5000 };
+const PATIENCE = { first: 5, longest: 50, outage: 1500, silence: 5000 };
 const PARALLEL = 6;
 
 /** The bytes of a file of the trees in cases.json: its text, or as many bytes as no compression makes shorter. */
@@ -82,7 +82,7 @@ export function httpTests(context, { options, MODEL }) {
   const { HttpFiles, load, LacewingError, base } = context;
   const table = (hidden) => async () => {
     const { trees, cases } = await (await fetch(`${base}cases`)).json();
-    const chosen = cases.filter((test) => !hidden || test.hidden !== false);
+    const chosen = cases.filter((test) => !(hidden && (test.hidden === false || test.waits)) && !(globalThis.document && test.pages === false));
     const faults = [];
     let next = 0;
     const worker = async () => {
@@ -101,6 +101,13 @@ export function httpTests(context, { options, MODEL }) {
     ["what servers do whose headers a page may not see", async () => {
       if (!globalThis.document) throw new Skip("only pages are kept from headers");
       await table(true)();
+    }],
+    ["a server that no page may read", async () => {
+      if (!globalThis.document) throw new Skip("only pages are kept from servers");
+      const files = await at(`nocorsever/m/m.gguf?case=${context.where}strange`);
+      const error = await fails("download-failed", files.open("m.gguf"), LacewingError);
+      assert(error.message.includes("Access-Control-Allow-Origin"), error.message);
+      files.close();
     }],
     ["a load waits for its server, says so, and goes on", async () => {
       const events = [];

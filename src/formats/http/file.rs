@@ -53,7 +53,7 @@ impl RemoteFile {
 
     /// From an answer that does not tell the file's length: it is known when all of it came.
     pub(super) fn of_unknown_length(remote: Remote, response: Response<Body>) -> Result<RemoteFile> {
-        let mut tag = strong_tag(&response);
+        let tag = strong_tag(&response);
         let mut state = State { reader: Some(reader(response)), ..State::default() };
         let mut outage = Outage::new(&remote);
         let mut scratch = vec![0; 256 << 10];
@@ -75,7 +75,9 @@ impl RemoteFile {
             if response.status() != StatusCode::OK {
                 break Some(remote.refused(response.status()));
             }
-            tag = strong_tag(&response);
+            if is_other(&tag, &response) {
+                return Err(remote.changed());
+            }
             state.begin(response, 0);
         };
         state.reader = None;
@@ -87,7 +89,7 @@ impl RemoteFile {
     fn connect(&self, state: &mut State, at: u64, len: u64) -> Result<(), Trouble> {
         let response = self.remote.get(state.ranged.then_some((at, len)))?;
         let status = response.status();
-        let other = strong_tag(&response).zip(self.tag.as_ref()).is_some_and(|(now, first)| now != *first);
+        let other = is_other(&self.tag, &response);
         let changed = || Err(Trouble::Final(self.remote.changed()));
         if state.ranged && status == StatusCode::PARTIAL_CONTENT {
             let (first, total) = content_range(&response).unwrap_or((at, None));
@@ -205,6 +207,11 @@ impl State {
             let _ = reader.read(&mut [0]);
         }
     }
+}
+
+/// Whether the answer is of another version of the file than that of `tag`.
+fn is_other(tag: &Option<String>, response: &Response<Body>) -> bool {
+    strong_tag(response).zip(tag.as_ref()).is_some_and(|(now, first)| now != *first)
 }
 
 fn is_multipart(response: &Response<Body>) -> bool {
