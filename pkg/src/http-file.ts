@@ -141,13 +141,14 @@ export class RemoteFile implements ByteSource {
     const { first, total } = answer.range;
     const other = this.isOther(answer);
     let problem;
+    const odd = (first ?? at) > at || (first === undefined && (answer.length ?? 0) > length) || isMultipart(answer);
+    if (this.ranged && !other && (answer.isEncoded || (answer.status === 206 && odd))) {
+      // Not what was asked for: the whole file is.
+      answer.end();
+      this.ranged = false;
+      return this.connect(at, length);
+    }
     if (this.ranged && answer.status === 206 && !other) {
-      if ((first ?? at) > at || answer.isEncoded || isMultipart(answer) || (first === undefined && (answer.length ?? 0) > length)) {
-        // Not what was asked for: the whole file is.
-        answer.end();
-        this.ranged = false;
-        return this.connect(at, length);
-      }
       if ((total ?? this.size) === this.size) return this.begin(answer, first ?? at);
       problem = this.remote.changed();
     } else if (answer.status !== 200 && answer.status !== 206) {
@@ -227,7 +228,10 @@ function isMultipart(answer: Answer): boolean {
   return /^multipart\//i.test(answer.response.headers.get("content-type") ?? "");
 }
 
-/** Whether ranges of this file are no use, as the first answer shows. */
+/**
+ * Whether ranges of this file are no use, as the first answer shows. Deno leaves any compressed answer to a range request
+ * as it is.
+ */
 export function isUseless(answer: Answer): boolean {
-  return answer.status === 206 && ((answer.range.first ?? 0) !== 0 || answer.isEncoded || isMultipart(answer));
+  return answer.isEncoded || (answer.status === 206 && ((answer.range.first ?? 0) !== 0 || isMultipart(answer)));
 }

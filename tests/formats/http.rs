@@ -11,6 +11,7 @@ use pollster::block_on;
 use serde_json::Value;
 use std::cell::Cell;
 use std::path::Path;
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -75,7 +76,10 @@ fn run(id: &str, case: &Value, trees: &Value) -> Vec<String> {
             false => block_on(files.open(name)),
         };
         let folder = tree.as_object().unwrap();
-        let content = folder.iter().find(|(path, _)| *path == name || path.rsplit('/').next() == Some(name)).map(|(_, content)| content);
+        let content = folder
+            .iter()
+            .find(|(path, _)| *path == name || path.rsplit('/').next() == Some(name))
+            .map(|(_, content)| content);
         let result = opened.and_then(|source| match source {
             None => Ok("absent"),
             Some(source) => check(&*source, &bytes_of(content.expect("in the tree"))).map(|()| "same"),
@@ -185,4 +189,19 @@ fn without_a_server_and_without_a_url() {
     }
     let files = open_files(&address("plain/dir/", "names", None)).unwrap();
     assert_eq!(code(block_on(files.open("../config.json")).map(|_| ())), "bad-file");
+}
+
+#[test]
+fn the_command_line_says_that_it_waits() {
+    let inspect = |path: &str| {
+        let url = address(path, "cli", None);
+        Command::new(env!("CARGO_BIN_EXE_lacewing")).args(["inspect", &url]).output().unwrap()
+    };
+    let output = inspect("late-1000/goldens/hf/llama/");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("waiting: config.json: ") && said.contains("trying again in 0.2 s"), "{said}");
+    let output = inspect("status-403/m/m.gguf");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("error[download-failed]: ") && said.contains("403"), "{said}");
 }

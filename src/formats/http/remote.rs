@@ -1,7 +1,7 @@
 //! Requests for one file, repeated while the server or the way to it is out.
 
 use crate::error::{Error, Result};
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::read::MultiGzDecoder;
 use std::cell::Cell;
 use std::io::Read;
 use std::rc::Rc;
@@ -202,7 +202,7 @@ pub(super) fn is_encoded(response: &Response<Body>) -> bool {
 
 /// An encoding that cannot be undone here; asked for was none.
 pub(super) fn foreign_encoding(response: &Response<Body>) -> Option<String> {
-    encoding(response).filter(|name| !["gzip", "x-gzip", "deflate"].contains(&name.as_str()))
+    encoding(response).filter(|name| !name.ends_with("gzip"))
 }
 
 fn encoding(response: &Response<Body>) -> Option<String> {
@@ -223,7 +223,6 @@ pub(super) fn reader(response: Response<Body>) -> Box<dyn Read> {
     let reader = response.into_body().into_reader();
     match encoding.as_deref() {
         Some("gzip" | "x-gzip") => Box::new(MultiGzDecoder::new(reader)),
-        Some("deflate") => Box::new(ZlibDecoder::new(reader)),
         _ => Box::new(reader),
     }
 }
