@@ -14,7 +14,7 @@ export interface Patience {
   silence: number;
 }
 
-export const PATIENCE: Patience = { first: 100, longest: 8000, outage: 60_000, silence: 30_000 };
+export const PATIENCE: Patience = { first: 20, longest: 8000, outage: 60_000, silence: 30_000 };
 
 /** What hears of a download. */
 export interface Listener {
@@ -204,8 +204,8 @@ export class Outage {
       throw this.remote.lost(trouble.cause, `${trouble.why}; nothing came for ${Math.floor(elapsed / 1000)} s; try again later`);
     }
     const pause = Math.max(this.pause, Math.min(trouble.after, outage));
-    // One break, mended at once, is not worth a word.
-    if (pause > first) context.listener.waiting(`${name}: ${trouble.why}; trying again in ${(pause / 1000).toFixed(1)} s`);
+    // A break that is soon mended is not worth a word.
+    if (pause > 8 * first) context.listener.waiting(`${name}: ${trouble.why}; trying again in ${(pause / 1000).toFixed(1)} s`);
     await sleep(pause, context.signal);
     this.pause = Math.min(2 * this.pause, longest);
   }

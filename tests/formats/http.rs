@@ -200,7 +200,7 @@ fn the_command_line_says_that_it_waits() {
     let output = inspect("late-1000/goldens/hf/llama/");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("waiting: config.json: ") && said.contains("trying again in 0.2 s"), "{said}");
+    assert!(said.contains("waiting: config.json: ") && said.contains("trying again in 0.3 s"), "{said}");
     let output = inspect("status-403/m/m.gguf");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.starts_with("error[download-failed]: ") && said.contains("403"), "{said}");

@@ -22,7 +22,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Patience {
-        Patience { first: Duration::from_millis(100), longest: Duration::from_secs(8), outage: Duration::from_secs(60) }
+        Patience { first: Duration::from_millis(20), longest: Duration::from_secs(8), outage: Duration::from_secs(60) }
     }
 }
 
@@ -160,8 +160,8 @@ impl Outage<'_> {
             return Err(self.remote.failed(&format!("{reason}; {tried}")));
         }
         let pause = self.pause.max(asked.unwrap_or_default().min(patience.outage));
-        // One break, mended at once, is not worth a word.
-        if pause > patience.first {
+        // A break that is soon mended is not worth a word.
+        if pause > 8 * patience.first {
             let seconds = pause.as_secs_f32();
             waiting(&format!("{}: {reason}; trying again in {seconds:.1} s", self.remote.name));
         }
@@ -202,7 +202,7 @@ pub(super) fn is_encoded(response: &Response<Body>) -> bool {
 
 /// An encoding that cannot be undone here; asked for was none.
 pub(super) fn foreign_encoding(response: &Response<Body>) -> Option<String> {
-    encoding(response).filter(|name| !name.ends_with("gzip"))
+    encoding(response).filter(|name| !matches!(name.as_str(), "gzip" | "x-gzip"))
 }
 
 fn encoding(response: &Response<Body>) -> Option<String> {
