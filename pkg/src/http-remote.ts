@@ -8,7 +8,7 @@ export interface Patience {
   first: number;
   /** The longest pause. */
   longest: number;
-  /** How long no byte may come: what fails after that long ends the download. Any byte starts the time again. */
+  /** How long after the first failure the download is given up, unless a byte comes. */
   outage: number;
   /** How long a connection may stay silent. */
   silence: number;
@@ -37,11 +37,11 @@ export interface Context {
 
 /** Why a request brought nothing this time; it may go better the next. */
 class Passing {
-  constructor(readonly why: string, readonly after = 0, readonly cause?: unknown) {}
+  constructor(readonly why: string, readonly more: { cause?: unknown; status?: number; after?: number } = {}) {}
 }
 
-/** Names of files with weights. */
-const WEIGHTS = /\.(gguf|safetensors)$/i;
+/** Names of files that browsers may keep. */
+const SMALL = /\.(json|jinja)$/i;
 
 /** An answer and its body, which has to be read to its end or ended. */
 export class Answer {
@@ -85,7 +85,7 @@ export class Answer {
       return value;
     } catch (e) {
       this.unlisten();
-      throw new Passing(`the connection broke (${messageOf(e)})`, 0, e);
+      throw new Passing(`the connection broke (${messageOf(e)})`, { cause: e });
     }
   }
 
@@ -135,7 +135,7 @@ export class Remote {
       answer.end();
       const after = response.headers.get("retry-after") ?? "";
       const pause = /^\d+$/.test(after) ? 1000 * Number(after) : Date.parse(after) - Date.now();
-      throw new Passing(`the server answered ${`${status} ${response.statusText}`.trimEnd()}`, pause || 0);
+      throw new Passing(`the server answered ${`${status} ${response.statusText}`.trimEnd()}`, { status, after: pause || 0 });
     }
     return answer;
   }
@@ -163,24 +163,29 @@ export class Remote {
     const { context } = this;
     if (context.signal.aborted) throw abortError(context.signal);
     const noNetwork = isOffline(thrown);
-    if (noNetwork && !context.known) throw this.lost(thrown);
+    if (noNetwork && !context.known) throw this.offline(thrown);
     // Pages hear of what they may not read as of a broken network. It is that, where something else can be had now.
     if (!noNetwork && !this.answered && isStranger(this.url) && !context.access.fetch && (await isThere(this.url, context))) {
       throw this.failed(`the server does not let this page read its answer; it has to send Access-Control-Allow-Origin, or the file is missing`, { unreadable: true }, thrown);
     }
-    throw new Passing(`the connection failed (${messageOf(thrown)})`, 0, thrown);
+    throw new Passing(`the connection failed (${messageOf(thrown)})`, { cause: thrown });
   }
 
   /** The error of an outage that took too long. */
-  lost(cause: unknown, why?: string): LacewingError {
-    if (!isOffline(cause)) return this.failed(why ?? messageOf(cause), {}, cause);
+  lost({ why, more: { cause, status } }: Passing, seconds: number): LacewingError {
+    if (isOffline(cause)) return this.offline(cause);
+    return this.failed(`${why}; nothing came for ${seconds} s; try again later`, status === undefined ? {} : { status }, cause);
+  }
+
+  private offline(cause: unknown): LacewingError {
     return new LacewingError("offline", `${this.url.href} cannot be reached: there is no network connection, or no such host.`, { url: this.url.href }, { cause });
   }
 }
 
 /** A download that gets nothing at the moment. */
 export class Outage {
-  private since = performance.now();
+  /** When the first try failed. */
+  private since: number | undefined;
   private pause: number;
 
   constructor(private readonly remote: Remote) {
@@ -189,7 +194,7 @@ export class Outage {
 
   /** Bytes came. */
   over(): void {
-    this.since = performance.now();
+    this.since = undefined;
     this.pause = this.remote.context.patience.first;
   }
 
@@ -199,11 +204,9 @@ export class Outage {
     const { first, longest, outage } = context.patience;
     if (context.signal.aborted) throw abortError(context.signal);
     if (!(trouble instanceof Passing)) throw trouble;
-    const elapsed = performance.now() - this.since;
-    if (elapsed >= outage) {
-      throw this.remote.lost(trouble.cause, `${trouble.why}; nothing came for ${Math.floor(elapsed / 1000)} s; try again later`);
-    }
-    const pause = Math.max(this.pause, Math.min(trouble.after, outage));
+    const elapsed = performance.now() - (this.since ??= performance.now());
+    if (elapsed >= outage) throw this.remote.lost(trouble, Math.floor(elapsed / 1000));
+    const pause = Math.max(this.pause, Math.min(trouble.more.after ?? 0, outage));
     // A break that is soon mended is not worth a word.
     if (pause > 8 * first) context.listener.waiting(`${name}: ${trouble.why}; trying again in ${(pause / 1000).toFixed(1)} s`);
     await sleep(pause, context.signal);
@@ -221,7 +224,7 @@ async function ask(url: URL, range: string | undefined, method: string, context:
   const init: RequestInit = { method, headers, signal: stop.signal };
   // Weights are read once and are larger than what an HTTP cache takes: Firefox breaks off bodies that its cache gives
   // up on, and pieces of a file in a cache may be of different versions.
-  if (WEIGHTS.test(url.pathname)) init.cache = "no-store";
+  if (!SMALL.test(url.pathname)) init.cache = "no-store";
   try {
     return new Answer(await unlessSilent((context.access.fetch ?? fetch)(url, init), stop, context), stop, unlisten, context);
   } catch (e) {

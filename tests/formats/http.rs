@@ -89,6 +89,10 @@ fn run(id: &str, case: &Value, trees: &Value) -> Vec<String> {
         if want != found {
             faults.push(format!("{name} is {found}, not {want} {said}"));
         }
+        let details = result.as_ref().err().and_then(Error::details);
+        if case.get("status") != details.and_then(|details| details.get("status")) {
+            faults.push(format!("{details:?} has another status"));
+        }
         let parts =
             |key: &str| case[key].as_array().into_iter().flatten().map(|part| part.as_str().unwrap().to_string());
         faults.extend(parts("says").filter(|part| !said.contains(part)).map(|part| format!("{said:?} lacks {part:?}")));

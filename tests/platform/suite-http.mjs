@@ -58,15 +58,18 @@ async function run(context, test, trees, id, hidden) {
   for (const [name, wanted] of Object.entries(test.files)) {
     let found;
     let said = "";
+    let status;
     try {
       const source = await (await opened).open(name, test.need);
       if (source) await check(source, contentOf(trees, tree, name));
       found = source ? "same" : "absent";
     } catch (error) {
       found = error instanceof LacewingError ? error.code : "a fault";
+      status = error.details?.status;
       said = error instanceof LacewingError ? error.message : String(error.stack ?? error);
     }
     if (found !== wanted) faults.push(`${name} is ${found}, not ${wanted} ${said}`);
+    if (status !== test.status) faults.push(`the status is ${status}`);
     for (const part of test.says ?? []) if (!said.includes(part)) faults.push(`"${said}" lacks "${part}"`);
     for (const part of test.unsaid ?? []) if (said.includes(part)) faults.push(`"${said}" has "${part}"`);
   }

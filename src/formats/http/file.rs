@@ -69,7 +69,7 @@ impl RemoteFile {
             match error {
                 None if n < scratch.len() => break None,
                 None => continue,
-                Some(e) => outage.wait(Trouble::Passing(format!("the connection broke ({e})"), None))?,
+                Some(e) => outage.wait(Trouble::broken(&format!("broke ({e})")))?,
             }
             let response = remote.get_patiently(None)?;
             if response.status() != StatusCode::OK {
@@ -138,11 +138,11 @@ impl RemoteFile {
         }
         state.reader = None;
         let trouble = match error {
-            Some(e) => Some(format!("the connection broke ({e})")),
+            Some(e) => Some(Trouble::broken(&format!("broke ({e})"))),
             // Servers may give less of a range than they were asked for.
-            None => (came == 0 || !state.ranged).then(|| "the connection ended".to_string()),
+            None => (came == 0 || !state.ranged).then(|| Trouble::broken("ended")),
         };
-        (came, trouble.map(|reason| Trouble::Passing(reason, None)))
+        (came, trouble)
     }
 
     fn read_now(&self, state: &mut State, offset: u64, out: &mut [u8]) -> Result<()> {

@@ -104,9 +104,10 @@ impl HttpFiles {
         let config = main.is_none() && name == "config.json";
         let file = open(self.remote(name, url), needed || config).map_err(|e| match status(&e) {
             // What was given is no model at all.
-            Some(404 | 410) if config => Error::BadRequest(format!(
-                "{e}; expected the URL of a .gguf file, or of a Hugging Face directory with config.json"
-            )),
+            Some(code @ (404 | 410)) if config => {
+                let expected = "expected the URL of a .gguf file, or of a Hugging Face directory with config.json";
+                Error::BadRequest(format!("{e}; {expected}")).with("status", code)
+            }
             _ => e,
         })?;
         Ok(file.map(|file| Rc::new(file) as _))

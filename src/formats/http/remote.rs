@@ -16,7 +16,7 @@ pub struct Patience {
     pub first: Duration,
     /// The longest pause.
     pub longest: Duration,
-    /// How long no byte may come: what fails after that long ends the download. Any byte starts the time again.
+    /// How long after the first failure the download is given up, unless a byte comes.
     pub outage: Duration,
 }
 
@@ -48,9 +48,16 @@ pub(super) struct Remote {
 /// Why a request brought nothing.
 pub(super) enum Trouble {
     /// It may go better next time: why, and how long the server asks to wait.
-    Passing(String, Option<Duration>),
+    Passing(Error, Option<Duration>),
     /// It will not.
     Final(Error),
+}
+
+impl Trouble {
+    /// A connection that broke or ended.
+    pub(super) fn broken(why: &str) -> Trouble {
+        Trouble::Passing(Error::DownloadFailed(format!("the connection {why}")), None)
+    }
 }
 
 impl Remote {
@@ -89,13 +96,13 @@ impl Remote {
         let request = request.body(()).map_err(|e| Trouble::Final(self.failed(&e.to_string())))?;
         let response = match self.client.agent.run(request) {
             Ok(response) => response,
-            Err(e) if self.is_passing(&e) => return Err(Trouble::Passing(e.to_string(), None)),
-            Err(e) => return Err(Trouble::Final(self.failed(&e.to_string()).because(e))),
+            Err(e) => return Err(self.unanswered(e)),
         };
         self.client.answered.set(true);
         let status = response.status();
         if is_busy(status) {
-            return Err(Trouble::Passing(format!("the server answered {status}"), retry_after(&response)));
+            let busy = Error::DownloadFailed(format!("the server answered {status}")).with("status", status.as_u16());
+            return Err(Trouble::Passing(busy, retry_after(&response)));
         }
         Ok(response)
     }
@@ -118,28 +125,56 @@ impl Remote {
         (response.status() == StatusCode::OK && !is_encoded(&response)).then_some(length)
     }
 
-    fn is_passing(&self, e: &ureq::Error) -> bool {
+    fn unanswered(&self, e: ureq::Error) -> Trouble {
+        use std::io::ErrorKind::{InvalidData, InvalidInput, NetworkDown, NetworkUnreachable};
         use ureq::Error as E;
-        match e {
-            E::HostNotFound => self.client.answered.get(),
-            // Certificates and protocols do not mend themselves; what the connection does while TLS is spoken is Io.
-            E::Io(e) => e.kind() != std::io::ErrorKind::InvalidData && e.kind() != std::io::ErrorKind::InvalidInput,
-            E::Timeout(_) | E::ConnectionFailed | E::BodyStalled | E::Protocol(_) => true,
+        let no_network = match &e {
+            E::HostNotFound => true,
+            E::Io(e) => matches!(e.kind(), NetworkDown | NetworkUnreachable),
             _ => false,
+        };
+        let passing = match &e {
+            // Certificates do not mend themselves.
+            E::Io(e) => !matches!(e.kind(), InvalidData | InvalidInput),
+            E::HostNotFound | E::Timeout(_) | E::ConnectionFailed | E::BodyStalled | E::Protocol(_) => true,
+            _ => false,
+        };
+        let why = e.to_string();
+        let error = if no_network { Error::Offline(why) } else { Error::DownloadFailed(why) }.because(e);
+        match passing && (!no_network || self.client.answered.get()) {
+            true => Trouble::Passing(error, None),
+            false => Trouble::Final(self.lost(&error, "")),
         }
+    }
+
+    /// The error for one of a request that is not repeated any more.
+    fn lost(&self, error: &Error, more: &str) -> Error {
+        let url = &self.url;
+        let mut lost = match error.kind() {
+            Error::Offline(_) => {
+                Error::Offline(format!("{url} cannot be reached: there is no network connection, or no such host"))
+                    .with("url", url.as_str())
+            }
+            _ => self.failed(&format!("{error}{more}")),
+        };
+        for (key, value) in error.details().into_iter().flatten() {
+            lost = lost.with(key, value.clone());
+        }
+        lost
     }
 }
 
 /// A download that gets nothing at the moment.
 pub(super) struct Outage<'a> {
     remote: &'a Remote,
-    since: Instant,
+    /// When the first try failed.
+    since: Option<Instant>,
     pause: Duration,
 }
 
 impl Outage<'_> {
     pub(super) fn new(remote: &Remote) -> Outage<'_> {
-        Outage { remote, since: Instant::now(), pause: remote.client.patience.first }
+        Outage { remote, since: None, pause: remote.client.patience.first }
     }
 
     /// Bytes came.
@@ -149,21 +184,21 @@ impl Outage<'_> {
 
     /// Waits before the next try; an error when that makes no sense any more.
     pub(super) fn wait(&mut self, trouble: Trouble) -> Result<()> {
-        let (reason, asked) = match trouble {
-            Trouble::Passing(reason, asked) => (reason, asked),
+        let (error, asked) = match trouble {
+            Trouble::Passing(error, asked) => (error, asked),
             Trouble::Final(e) => return Err(e),
         };
         let Client { patience, waiting, .. } = &self.remote.client;
-        let elapsed = self.since.elapsed();
+        let elapsed = self.since.get_or_insert_with(Instant::now).elapsed();
         if elapsed >= patience.outage {
-            let tried = format!("nothing came for {} s; try again later", elapsed.as_secs());
-            return Err(self.remote.failed(&format!("{reason}; {tried}")));
+            let more = format!("; nothing came for {} s; try again later", elapsed.as_secs());
+            return Err(self.remote.lost(&error, &more));
         }
         let pause = self.pause.max(asked.unwrap_or_default().min(patience.outage));
         // A break that is soon mended is not worth a word.
         if pause > 8 * patience.first {
             let seconds = pause.as_secs_f32();
-            waiting(&format!("{}: {reason}; trying again in {seconds:.1} s", self.remote.name));
+            waiting(&format!("{}: {error}; trying again in {seconds:.1} s", self.remote.name));
         }
         std::thread::sleep(pause);
         self.pause = (2 * self.pause).min(patience.longest);
