@@ -85,7 +85,7 @@ fn run(id: &str, case: &Value, trees: &Value) -> Vec<String> {
             Some(source) => check(&*source, &bytes_of(content.expect("in the tree"))).map(|()| "same"),
         });
         let said = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        let found = result.as_ref().map_or_else(Error::code, |found| found);
+        let found = result.as_ref().copied().unwrap_or_else(Error::code);
         if want != found {
             faults.push(format!("{name} is {found}, not {want} {said}"));
         }

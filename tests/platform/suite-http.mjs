@@ -28,8 +28,7 @@ async function check(source, bytes) {
     const found = await source.read(offset, length);
     const wanted = bytes.subarray(offset, offset + length);
     equal(found.length, wanted.length, "length of a slice");
-    const at = found.findIndex((byte, i) => byte !== wanted[i]);
-    if (at >= 0) throw new Error(`byte ${offset + at} differs`);
+    for (let i = 0; i < length; i++) if (found[i] !== wanted[i]) throw new Error(`byte ${offset + i} differs`);
   }
 }
 
