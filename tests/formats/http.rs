@@ -149,6 +149,13 @@ fn models_load_from_every_kind_of_server() {
 }
 
 #[test]
+fn a_server_that_is_gone_is_not_asked_for_other_files() {
+    let files = http_files(&address("outage-100000/goldens/hf/llama/", "gone", None)).unwrap();
+    expect(block_on(open(&files)).map(|_| ()), "download-failed", "model.safetensors?");
+    assert!(server().log("gone").iter().skip(1).all(|[_, path, _]| path.contains("model.safetensors?")));
+}
+
+#[test]
 fn ranges_are_asked_for_and_no_more() {
     let files = http_files(&address("plain/m/m.gguf", "ranges", None)).unwrap();
     let source = block_on(files.open("m.gguf")).unwrap().unwrap();
