@@ -4,7 +4,7 @@
 //! cross in both directions as `{code, message, details, cause}`.
 
 use crate::error::{Error, Result};
-use crate::formats::source::{ByteSource, Files, LocalFuture};
+use crate::formats::source::{ByteSource, Files, LocalFuture, missing};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::kernels::{KvType, Tier};
 use crate::session::{GenerateOptions, LoadOptions, Model, SessionId};
@@ -22,7 +22,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn main(this: &JsFiles) -> Option<String>;
     #[wasm_bindgen(method, catch)]
-    async fn open(this: &JsFiles, name: &str) -> Result<JsValue, JsValue>;
+    async fn open(this: &JsFiles, name: &str, needed: bool) -> Result<JsValue, JsValue>;
 
     /// `ByteSource` of `pkg/src/files.ts`.
     type JsSource;
@@ -216,18 +216,26 @@ impl Files for PageFiles {
     }
 
     fn open<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Rc<dyn ByteSource>>>> {
-        Box::pin(async move {
-            let opened = self.files.open(name).await.map_err(|e| from_thrown(&e))?;
-            if opened.is_null() || opened.is_undefined() {
-                return Ok(None);
-            }
-            let source: JsSource = opened.unchecked_into();
-            let (name, size) = (source.name(), source.size());
-            if !(0.0..=9007199254740991.0).contains(&size) {
-                return Err(Error::BadFile(format!("{name} has an impossible length: {size} bytes.")));
-            }
-            Ok(Some(Rc::new(PageSource { source, name, size: size as u64, thrown: self.thrown.clone() }) as Rc<_>))
-        })
+        Box::pin(self.open_page(name, false))
+    }
+
+    fn need<'a>(&'a self, name: &'a str, why: &'a str) -> LocalFuture<'a, Result<Rc<dyn ByteSource>>> {
+        Box::pin(async move { self.open_page(name, true).await?.ok_or_else(|| missing(name, why)) })
+    }
+}
+
+impl PageFiles {
+    async fn open_page(&self, name: &str, needed: bool) -> Result<Option<Rc<dyn ByteSource>>> {
+        let opened = self.files.open(name, needed).await.map_err(|e| from_thrown(&e))?;
+        if opened.is_null() || opened.is_undefined() {
+            return Ok(None);
+        }
+        let source: JsSource = opened.unchecked_into();
+        let (name, size) = (source.name(), source.size());
+        if !(0.0..=9007199254740991.0).contains(&size) {
+            return Err(Error::BadFile(format!("{name} has an impossible length: {size} bytes.")));
+        }
+        Ok(Some(Rc::new(PageSource { source, name, size: size as u64, thrown: self.thrown.clone() })))
     }
 }
 

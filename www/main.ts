@@ -67,7 +67,7 @@ function showProgress(progress: Progress): void {
     const bar = element<HTMLProgressElement>(id);
     bar.max = progress.totalBytes || 1;
     bar.value = value;
-    const text = progress.phase === "open" ? "reading the header…" : `${bytes(value)} of ${bytes(progress.totalBytes)}`;
+    const text = progress.waiting !== undefined ? `waiting: ${progress.waiting}` : progress.phase === "open" ? "reading the header…" : `${bytes(value)} of ${bytes(progress.totalBytes)}`;
     element(`${id}-bytes`).textContent = text;
   }
 }

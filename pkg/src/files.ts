@@ -15,8 +15,8 @@ export interface ByteSource {
 export interface Files {
   /** The file that the caller named; undefined for a directory. */
   main(): string | undefined;
-  /** Opens a file by its name in the directory (or beside the main file); null when there is none. */
-  open(name: string): Promise<ByteSource | null>;
+  /** Opens a file by its name in the directory (or beside the main file); null when there is none, or, where `needed`, an error that says more. */
+  open(name: string, needed?: boolean): Promise<ByteSource | null>;
   /** Ends running downloads and closes file handles. */
   close(): void;
 }
@@ -25,13 +25,6 @@ export interface Files {
 export function checkRange(name: string, size: number, offset: number, length: number): void {
   if (!(offset >= 0 && length >= 0 && offset + length <= size)) {
     throw new LacewingError("bad-file", `${name} has ${size} bytes; bytes ${offset} to ${offset + length} were asked for. The file is cut short or damaged.`);
-  }
-}
-
-/** Throws unless a name stays inside its directory: index files name other files, and may be hostile. */
-export function checkName(name: string): void {
-  if (name === "" || name.startsWith("/") || /[\\:\0]/.test(name) || name.split("/").includes("..")) {
-    throw new LacewingError("bad-file", `"${name}" is not the name of a file inside the model's directory.`, { name });
   }
 }
 

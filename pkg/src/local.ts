@@ -46,7 +46,7 @@ export const loadLocal: LoadEngine = async (source, options, access, onProgress,
   const meter = new ProgressMeter(onProgress);
   meter.open();
   throwIfAborted(signal);
-  const files = await openSource(source, access, signal, (count) => meter.arrived(count)).catch((e: unknown) => {
+  const files = await openSource(source, access, signal, meter).catch((e: unknown) => {
     throw signal.aborted ? abortError(signal) : toLacewingError(e, "download-failed");
   });
   try {

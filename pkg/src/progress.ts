@@ -11,6 +11,7 @@ export class ProgressMeter {
   /** The engine's own count. */
   private whole = 0;
   private lastTime = 0;
+  private isWaiting = false;
 
   constructor(private readonly listener: (progress: Progress) => void) {}
 
@@ -19,8 +20,15 @@ export class ProgressMeter {
     this.emit();
   }
 
+  /** The download waits, and why. */
+  waiting(reason: string): void {
+    this.isWaiting = true;
+    this.listener({ ...this.last, phase: "waiting", waiting: reason });
+  }
+
   /** Bytes arrived from the source. */
   arrived(count: number): void {
+    if (this.isWaiting) this.emit();
     if (this.last.totalBytes === 0) return;
     this.inFlight += count;
     this.raise("downloadedBytes", this.whole + this.inFlight);
@@ -51,6 +59,7 @@ export class ProgressMeter {
   }
 
   private emit(): void {
+    this.isWaiting = false;
     this.lastTime = performance.now();
     this.listener({ ...this.last });
   }

@@ -11,8 +11,13 @@ export type DirectoryFile = File | { path: string; file: File };
 
 /** How a load goes on. `downloadedBytes` and `uploadedBytes` never decrease and end at `totalBytes`. */
 export interface Progress {
-  /** `open` reads the header, `weights` moves tensors to the GPU, `ready` is the last event. */
-  phase: "open" | "weights" | "ready";
+  /**
+   * `open` reads the header, `weights` moves tensors to the GPU, `ready` is the last event. `waiting` comes in between
+   * while a server does not answer: after 60 seconds of that the load fails with `download-failed`.
+   */
+  phase: "open" | "weights" | "waiting" | "ready";
+  /** Why the download waits; only with the phase `waiting`. */
+  waiting?: string;
   /** Bytes of weights that arrived from the source. */
   downloadedBytes: number;
   /** Bytes of weights that are on the GPU. */

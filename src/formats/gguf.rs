@@ -174,9 +174,7 @@ async fn read_parts(
 }
 
 async fn open(files: &dyn Files, name: &str) -> Result<Rc<dyn ByteSource>> {
-    files.open(name).await?.ok_or_else(|| {
-        Error::DownloadFailed(format!("{name} is missing; all parts of a model have to be in one place"))
-    })
+    files.need(name, "but all parts of a model have to be in one place").await
 }
 
 /// A non-negative integer of any width; None when the key is absent.

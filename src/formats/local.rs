@@ -11,15 +11,16 @@ use std::rc::Rc;
 /// Opens what a caller names: an http(s) URL or a local path, of a GGUF file (whatever its name) or of a directory.
 /// `download-failed` when a local path does not exist; URLs are first asked when a file is opened.
 pub fn open_files(path_or_url: &str) -> Result<Rc<dyn Files>> {
-    if path_or_url.starts_with("http://") || path_or_url.starts_with("https://") {
-        return Ok(Rc::new(HttpFiles::new(path_or_url)?));
-    }
-    Ok(Rc::new(DirFiles::new(Path::new(path_or_url))?))
+    open_files_with(path_or_url, |_| ())
 }
 
-/// Whether a file name ends in `.gguf`, in any case: over HTTP the name alone tells a file from a directory.
-pub(super) fn is_gguf(name: &str) -> bool {
-    name.len() > 5 && name.to_ascii_lowercase().ends_with(".gguf")
+/// As [`open_files`]; `waiting` hears, as a sentence, why a download waits and for how long.
+pub fn open_files_with(path_or_url: &str, waiting: impl Fn(&str) + 'static) -> Result<Rc<dyn Files>> {
+    let scheme = path_or_url.trim_start().split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    if matches!(scheme.as_deref(), Some("http" | "https")) {
+        return Ok(Rc::new(HttpFiles::new(path_or_url)?.on_waiting(waiting)));
+    }
+    Ok(Rc::new(DirFiles::new(Path::new(path_or_url))?))
 }
 
 /// A directory, or one file and its neighbours. What kind of file it is, its first bytes say.

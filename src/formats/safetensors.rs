@@ -45,10 +45,7 @@ pub async fn read(files: &dyn Files) -> Result<TensorFile> {
     }
     // The index says which files there are; what they hold, they say themselves: indexes go stale.
     for shard in &shards {
-        let source = files
-            .open(shard)
-            .await?
-            .ok_or_else(|| Error::DownloadFailed(format!("{shard} is missing, but {INDEX} lists it; get it, too")))?;
+        let source = files.need(shard, "but model.safetensors.index.json lists it; get it, too").await?;
         add(&mut file, source, &mut memory).await?;
     }
     check_table(&mut file, INDEX)?;

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use std::{future::Future, pin::Pin, rc::Rc};
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use super::local::{DirFiles, open_files};
+pub use super::local::{DirFiles, open_files, open_files_with};
 
 /// A future of this crate. Not `Send`: in a browser everything lives on one thread.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -32,6 +32,16 @@ pub trait Files {
     /// HTTP also when the answer is any 4xx, or a web page with status 200. `download-failed` when the main file itself
     /// is missing or a source answers with another error.
     fn open<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Rc<dyn ByteSource>>>>;
+    /// Opens a file that cannot be done without: `download-failed` when there is none, with `why` it is needed or what
+    /// the server said.
+    fn need<'a>(&'a self, name: &'a str, why: &'a str) -> LocalFuture<'a, Result<Rc<dyn ByteSource>>> {
+        Box::pin(async move { self.open(name).await?.ok_or_else(|| missing(name, why)) })
+    }
+}
+
+/// The error for a file that has to be there; `why` begins with a conjunction.
+pub(crate) fn missing(name: &str, why: &str) -> Error {
+    Error::DownloadFailed(format!("{name} is missing, {why}"))
 }
 
 /// `len` as a length in memory, when `offset..offset + len` lies within a file of `total` bytes; else `bad-file`.
@@ -55,11 +65,14 @@ pub fn is_plain_name(name: &str) -> bool {
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) const PAGE_HEAD: u64 = 1024;
 
-/// Whether a file that begins like this is a web page. Chat templates may begin with a tag too (`<s>`), so only what
-/// begins a document counts.
+/// Whether a file that begins like this is a page of HTML or XML. Chat templates may begin with a tag too (`<s>`), so only
+/// what begins a document counts; no JSON begins with a tag.
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) fn is_page(head: &[u8]) -> bool {
+pub(super) fn is_page(name: &str, head: &[u8]) -> bool {
     let mut rest = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    if rest.starts_with(b"<") && name.ends_with(".json") {
+        return true;
+    }
     while let Some(comment) = rest.strip_prefix(b"<!--") {
         let Some(end) = comment.windows(3).position(|w| w == b"-->") else { break };
         rest = comment[end + 3..].trim_ascii_start();
@@ -69,7 +82,7 @@ pub(super) fn is_page(head: &[u8]) -> bool {
         start.eq_ignore_ascii_case(name.as_bytes())
             && end.first().is_some_and(|b| b.is_ascii_whitespace() || *b == b'>')
     };
-    ["<!doctype", "<html", "<head"].iter().any(tag)
+    ["<!doctype", "<html", "<head", "<?xml", "<error"].iter().any(tag)
 }
 
 /// A small file as a whole; None when there is none. `bad-file` when it is longer than `limit` bytes.

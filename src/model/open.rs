@@ -220,7 +220,8 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
     supported(&info)?;
     let mut tensors = match safetensors::read(files).await {
         Ok(tensors) => tensors,
-        Err(e) if matches!(e.kind(), Error::DownloadFailed(_)) => {
+        // With details it is a server that failed: that says nothing about other files, and asking it again takes time.
+        Err(e) if matches!(e, Error::DownloadFailed(_)) => {
             for pickle in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
                 if files.open(pickle).await?.is_some() {
                     return Err(Error::UnsupportedFormat(format!(

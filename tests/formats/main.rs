@@ -3,10 +3,10 @@
 
 #[path = "../common/gguf_writer.rs"]
 mod gguf_writer;
-#[path = "../common/http_server.rs"]
-mod http_server;
 #[path = "../common/mutate.rs"]
 mod mutate;
+#[path = "../common/node_server.rs"]
+mod node_server;
 
 mod disk;
 mod gguf;

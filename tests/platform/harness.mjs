@@ -35,7 +35,8 @@ function withTimeout(promise, milliseconds) {
 
 function describe(error) {
   const code = error?.code ? `[${error.code}] ` : "";
-  return `${code}${error?.stack ?? String(error)}`;
+  // Firefox's stacks do not begin with the message.
+  return `${code}${String(error)}\n${error?.stack ?? ""}`;
 }
 
 function indent(text) {

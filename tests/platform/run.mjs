@@ -57,12 +57,13 @@ function program(runtime, base) {
   const suite = (name) => JSON.stringify(pathToFileURL(join(ROOT, "tests/platform", name)).href);
   return `import { load, LacewingError } from "lacewing";
 import { load as loadInWorker } from "lacewing/worker";
-// Not an entry of the package, but a pure function of it.
+// Not entries of the package, but parts of it that are tested alone.
 import { pathOfUrl } from "./node_modules/lacewing/dist/fs.js";
+import { HttpFiles } from "./node_modules/lacewing/dist/http.js";
 import { suite } from ${suite("suite.mjs")};
 import { runTests } from ${suite("harness.mjs")};
-const context = ${JSON.stringify({ base, modelPath: MODEL, real: runtime === "node" ? REAL : undefined })};
-const counts = await runTests("${runtime}", suite({ ...context, pathOfUrl, load, loadInWorker, LacewingError }));
+const context = ${JSON.stringify({ where: runtime, base, modelPath: MODEL, real: runtime === "node" ? REAL : undefined })};
+const counts = await runTests("${runtime}", suite({ ...context, pathOfUrl, HttpFiles, load, loadInWorker, LacewingError }));
 console.log("${RESULT}" + JSON.stringify(counts));
 `;
 }

@@ -39,17 +39,11 @@ export function downloadTests(context, { options, MODEL, GREEDY, reference }) {
       await works(source);
     }],
     ["a connection that is cut goes on where it broke", () => works(url("cut"))],
-    ["a connection that is always cut fails in the end", async () => {
-      const error = await fails("download-failed", load(url("dead"), options), LacewingError);
-      assert(String(error.details.url).includes("dead/"), `no url in ${JSON.stringify(error.details)}`);
-    }],
-    ["404, 416, 503, a changed file, no server", async () => {
+    ["404, 416, a changed file", async () => {
       equal((await fails("download-failed", load(url("range", "goldens/none.gguf"), options), LacewingError)).details.status, 404, "status");
       await fails("bad-file", load(url("range", "made/empty.gguf"), options), LacewingError);
       equal((await fails("download-failed", load(url("shrunk"), options), LacewingError)).details.status, 416, "status");
-      equal((await fails("download-failed", load(url("error"), options), LacewingError)).details.status, 503, "status");
       await fails("download-failed", load(url("changed"), options), LacewingError);
-      await fails("download-failed", load("http://localhost:9/model.gguf", options), LacewingError);
       await fails("bad-request", load("ftp://localhost/model.gguf", options), LacewingError);
     }],
     ["abort during a download", async () => {

@@ -1,11 +1,14 @@
 // What the package promises, checked in whatever runtime this is. `context`:
 //   load, loadInWorker, LacewingError   of the package
 //   base                                URL of the fault server: "goldens/" and perhaps "shared/" are its directories
+//   where                               name of the runtime
+//   HttpFiles                           of dist/http.js, which is no entry of the package
 //   modelPath, pathOfUrl                path of a golden model and fs.ts's function, where the runtime has paths
 //   slow                                whether compiling the shaders of a load takes long (SwiftShader)
 //   real                                path or URL of a trained model, where one is to be tested
 import { assert, equal, fails, Skip } from "./harness.mjs";
 import { downloadTests } from "./suite-download.mjs";
+import { httpTests } from "./suite-http.mjs";
 import { optionTests } from "./suite-options.mjs";
 import { realTests } from "./suite-real.mjs";
 import { sessionTests } from "./suite-sessions.mjs";
@@ -236,6 +239,7 @@ export function suite(context) {
       await fails("aborted", slow, LacewingError);
     }],
     ...downloadTests(context, common),
+    ...httpTests(context, common),
     ...optionTests(context, common),
     ...sessionTests(context, common),
     ...realTests(context, { options, fetchBytes }),

@@ -68,7 +68,9 @@ pub fn run(flags: &Flags) -> Result<(), String> {
         build_wasm(&dist)?;
     }
     let tsc = tool("node_modules/typescript/bin/tsc")?;
-    run_command("node", &[&tsc, "-p", "pkg"])?;
+    // Comments are for those who read declarations; in the JavaScript they would be downloaded.
+    run_command("node", &[&tsc, "-p", "pkg", "--emitDeclarationOnly"])?;
+    run_command("node", &[&tsc, "-p", "pkg", "--declaration", "false", "--removeComments"])?;
     // The demo carries the package: www/ alone can be put on any static host.
     copy_tree(&dist, &root().join("www/dist/lacewing"))?;
     // And the model that it loads by default.

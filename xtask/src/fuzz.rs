@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The names in `tests/common/fuzz`.
-const TARGETS: &[&str] = &["gguf", "safetensors", "tokenizer_json", "chat_template"];
+const TARGETS: &[&str] = &["gguf", "safetensors", "tokenizer_json", "chat_template", "http"];
 
 /// What libFuzzer needs, by flags that stable compilers take, too.
 const COVERAGE: &[&str] = &[

@@ -137,7 +137,7 @@ async fn load(args: &Args, executor: Box<dyn Executor>) -> Result<Model> {
             Model::from_parts(spec, &tensors, Text::none(), executor, options, &mut progress).await
         }
         (None, Some(model)) => {
-            let files = lacewing::formats::source::open_files(model)?;
+            let files = super::open::open_files(model)?;
             Model::load(files, executor, options, &mut progress).await
         }
         (None, None) => Err(Error::BadRequest("give a model or --synthetic SHAPE:LAYOUT".into())),

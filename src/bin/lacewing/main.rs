@@ -80,7 +80,7 @@ fn main() -> std::process::ExitCode {
 }
 
 async fn inspect(args: InspectArgs) -> lacewing::Result<()> {
-    let files = lacewing::formats::source::open_files(&args.model)?;
+    let files = open::open_files(&args.model)?;
     let mut report = lacewing::inspect::inspect(&*files).await?;
     let runs = report["supported"] == true && report["weight_bytes"].is_u64();
     // Without a device the rest still holds.

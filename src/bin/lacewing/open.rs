@@ -3,11 +3,13 @@
 use super::output;
 use lacewing::execute::Executor;
 use lacewing::execute::cpu::CpuExecutor;
+use lacewing::formats::source::{Files, open_files_with};
 use lacewing::gpu::{Gpu, GpuOptions};
 use lacewing::kernels::{Caps, KvType, Tier};
 use lacewing::session::{LoadOptions, Model, Progress};
 use lacewing::{Error, Result};
 use std::io::{IsTerminal, Write};
+use std::rc::Rc;
 
 #[derive(clap::Args)]
 pub struct ModelArgs {
@@ -87,10 +89,16 @@ impl ModelArgs {
 
     /// As `load`, on a given device.
     pub async fn load_on(&self, model: &str, executor: Box<dyn Executor>) -> Result<Model> {
-        let files = lacewing::formats::source::open_files(model)?;
+        let files = open_files(model)?;
         let mut progress = progress_line();
         Model::load(files, executor, self.load_options()?, &mut progress).await
     }
+}
+
+/// Opens a model for any command; why a download waits goes to stderr, in place of the progress until that goes on.
+pub fn open_files(model: &str) -> Result<Rc<dyn Files>> {
+    let clear = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
+    open_files_with(model, move |why| output::note(format_args!("{clear}waiting: {why}")))
 }
 
 /// Prints progress on one line of a terminal, and nothing elsewhere.

@@ -2,6 +2,7 @@
 //! as one likes; `tests/fuzz.rs` runs their seeds and some mutations of them with the other tests.
 
 mod files;
+mod http;
 mod text;
 
 use crate::counting::measured;
@@ -19,7 +20,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: &[Target] = &[files::GGUF, files::SAFETENSORS, text::TOKENIZER, text::TEMPLATE];
+pub const TARGETS: &[Target] = &[files::GGUF, files::SAFETENSORS, text::TOKENIZER, text::TEMPLATE, http::HTTP];
 
 /// Runs `target` on one input and holds it to its memory. Inputs are short, so a count that is believed before the
 /// bytes behind it were seen stands out.
