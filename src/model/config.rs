@@ -64,7 +64,10 @@ impl RopeInfo {
             ))),
         };
         Ok(match self.kind.as_str() {
-            "default" | "none" => RopeScaling::None,
+            // "dynamic" changes the base beyond the model's own context only, and no context is longer here; a YaRN
+            // factor of 1 leaves angles and magnitudes as they are.
+            "default" | "none" | "dynamic" => RopeScaling::None,
+            "yarn" if self.factor == Some(1.0) => RopeScaling::None,
             "linear" => match positive("factor", self.factor)? {
                 1.0 => RopeScaling::None,
                 factor => RopeScaling::Linear { factor },
@@ -207,7 +210,9 @@ impl ArchInfo {
             n_experts,
             n_experts_per_token: top_k,
             d_ff_expert: keys.u32(&["moe_intermediate_size", "moe_ffn_hidden_size"])?,
-            context_length: keys.context(&["max_position_embeddings", "n_positions", "max_sequence_length"])?,
+            context_length: keys
+                .context(&["max_position_embeddings", "n_positions", "max_sequence_length"])?
+                .or(arch.map(|a| a.context_length)),
             norm_eps: keys.f64(&["rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps"])?,
             ropes: ropes(&keys)?,
             n_rot: None,
@@ -220,7 +225,8 @@ impl ArchInfo {
             attention_bias: keys.bool(&["attention_bias"])?,
             mlp_bias: keys.bool(&["mlp_bias"])?,
             tied_embeddings: keys.bool(&["tie_word_embeddings"])?,
-            dtype: keys.str(&["dtype", "torch_dtype"])?,
+            // The tensors say their own types; a dictionary of types per part is not for us to judge.
+            dtype: keys.get(&["dtype", "torch_dtype"]).and_then(Value::as_str).map(str::to_string),
             quantization: quantization(&keys),
             activation_sparsity: keys.get(&["activation_sparsity"]).map(|v| match v.get("method") {
                 Some(Value::String(method)) => method.clone(),
@@ -244,7 +250,7 @@ fn quantization(keys: &Keys<'_>) -> Option<String> {
         (Some(method), None) => method.to_string(),
         // MLX writes {group_size, bits} and no method.
         (None, _) if q.get("bits").is_some() && q.get("group_size").is_some() => "mlx".into(),
-        (None, _) => "of an unnamed method".into(),
+        (None, _) => "an unnamed method".into(),
     })
 }
 
