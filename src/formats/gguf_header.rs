@@ -409,7 +409,9 @@ impl Reader<'_> {
         self.promise(name.len() as u64 + TENSOR)?;
         let n_dims = self.u32(&name).await?;
         if n_dims > 4 {
-            return Err(self.bad(&format!("is damaged: tensor {name:?} has {n_dims} dimensions; at most 4 are allowed")));
+            return Err(
+                self.bad(&format!("is damaged: tensor {name:?} has {n_dims} dimensions; at most 4 are allowed"))
+            );
         }
         let mut shape = Vec::with_capacity(n_dims as usize);
         for _ in 0..n_dims {

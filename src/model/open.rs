@@ -238,7 +238,8 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
     let spec = build(&info, &tensors, None)?;
     // Defaults only: what is no JSON counts as none, as in transformers.
     let generation = read_whole(files, "generation_config.json", MAX_CONFIG).await?;
-    let generation = generation.and_then(|bytes| parse_json("generation_config.json", &bytes).ok()).unwrap_or(Value::Null);
+    let generation =
+        generation.and_then(|bytes| parse_json("generation_config.json", &bytes).ok()).unwrap_or(Value::Null);
     let mut eos = info.eos_ids.clone();
     eos.extend(ids(generation.get("eos_token_id")));
     let template = read_whole(files, "chat_template.jinja", MAX_CONFIG).await?;
