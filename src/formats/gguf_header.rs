@@ -420,10 +420,6 @@ impl Reader<'_> {
         if shape.contains(&0) {
             return Err(self.bad(&format!("is damaged: tensor {name:?} of shape {shape:?} has no elements")));
         }
-        // Some writers fill up to four dimensions.
-        while shape.len() > 1 && shape[0] == 1 {
-            shape.remove(0);
-        }
         let id = self.u32(&name).await?;
         let offset = self.u64(&name).await?;
         let dtype = DType::of_gguf(id).ok_or_else(|| {
