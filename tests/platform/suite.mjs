@@ -2,9 +2,11 @@
 //   load, loadInWorker, LacewingError   of the package
 //   base                                URL of the fault server: "goldens/" and perhaps "shared/" are its directories
 //   modelPath, pathOfUrl                path of a golden model and fs.ts's function, where the runtime has paths
+//   cases                               folder with the files of the table of cases; null = not tried, undefined = some, as Files
 //   slow                                whether compiling the shaders of a load takes long (SwiftShader)
 //   real                                path or URL of a trained model, where one is to be tested
 import { assert, equal, fails, Skip } from "./harness.mjs";
+import { caseTests } from "./suite-cases.mjs";
 import { downloadTests } from "./suite-download.mjs";
 import { optionTests } from "./suite-options.mjs";
 import { realTests } from "./suite-real.mjs";
@@ -235,6 +237,7 @@ export function suite(context) {
       setTimeout(() => stop.abort(), 200);
       await fails("aborted", slow, LacewingError);
     }],
+    ...caseTests(context, common),
     ...downloadTests(context, common),
     ...optionTests(context, common),
     ...sessionTests(context, common),

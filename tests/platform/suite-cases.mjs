@@ -1,0 +1,62 @@
+// The table of cases that tests/cases.rs runs natively, here through the package: small models, each with one habit of
+// real files, and what comes of them. See suite.mjs for `context`; `context.cases` is the folder with the unpacked files
+// where all of them are to be tried. A page gets one of each family, as Files.
+import { Skip } from "./harness.mjs";
+
+export function caseTests({ load, base, cases, slow }, { options }) {
+  const table = once(async () => (await fetch(`${base}range/cases/cases.json`)).json());
+  const files = once(async () => unpack(await (await fetch(`${base}range/cases/cases.bin`)).arrayBuffer()));
+
+  const sourceOf = async (source) => {
+    if (cases) return `${cases}/${source}`;
+    // A directory, or a file; a part of a split file comes with the others.
+    const inside = (path) => path.startsWith(`${source}/`) || path.replace(/-\d{5}-of-/, "-of-") === source.replace(/-\d{5}-of-/, "-of-");
+    return [...(await files())].filter(([path]) => inside(path)).map(([path, bytes]) => ({ path, file: new File([bytes], path.split("/").at(-1)) }));
+  };
+
+  const outcome = async ({ source, prompt }) => {
+    let model;
+    try {
+      model = await load(await sourceOf(source), options);
+    } catch (error) {
+      return { at: "load", error: error.code, message: error.message };
+    }
+    try {
+      const { text, usage } = await model.session().prompt(prompt, { maxTokens: 6, temperature: 0 });
+      return { promptTokens: usage.promptTokens, text, ids: await model.tokenize(prompt) };
+    } catch (error) {
+      return { at: "prompt", error: error.code, message: error.message };
+    } finally {
+      await model.dispose();
+    }
+  };
+
+  return ["gguf", "hf", "odd", "more"].map((kind) => [`the cases of ${kind} give what the table says`, async () => {
+    if (slow || cases === null) throw new Skip("Node runs all of them, Firefox one of each family");
+    const seen = new Set();
+    const first = (family) => !seen.has(family) && seen.add(family);
+    const rows = (await table()).filter(({ source }) => source.startsWith(`${kind}/`) && (cases || first(source.split(/[-.]/)[0])));
+    const wrong = [];
+    for (const row of rows) {
+      const found = await outcome(row);
+      if (Object.entries(row.expect).some(([key, value]) => JSON.stringify(found[key]) !== JSON.stringify(value))) {
+        wrong.push(`${row.source}: expected ${JSON.stringify(row.expect)}, found ${JSON.stringify(found)}`);
+      }
+    }
+    if (rows.length === 0 || wrong.length > 0) throw new Error(`${wrong.length} of ${rows.length} cases:\n${wrong.join("\n")}`);
+  }]);
+}
+
+/** The files of cases.bin by path; tests/goldens/cases/make.py says how they lie in it. */
+async function unpack(packed) {
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  let at = bytes.indexOf(10) + 1;
+  const names = JSON.parse(new TextDecoder().decode(bytes.subarray(0, at)));
+  return new Map(names.map(([path, length]) => [path, bytes.subarray(at, (at += length))]));
+}
+
+function once(make) {
+  let made;
+  return () => (made ??= make());
+}
