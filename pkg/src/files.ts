@@ -85,10 +85,11 @@ export class SingleFile implements Files {
 /** Opens the Files that a directory picker, a drop or an input with several files gives. */
 export async function openList(list: readonly DirectoryFile[], onBytes: (count: number) => void): Promise<Files> {
   const files = list.map(withPath);
-  // config.json marks the directory; of several, the one nearest to the top.
+  // config.json marks the directory, unless it came along with a GGUF; of several, the one nearest to the top.
   const depth = (entry: Entry): number => entry.path.split("/").length;
   const config = files.filter((entry) => nameOf(entry) === "config.json").sort((a, b) => depth(a) - depth(b))[0];
-  const anchor = files.length === 1 ? files[0] : (config ?? (await findGguf(files)));
+  const gguf = config && files.some(({ path }) => /\.safetensors$/i.test(path)) ? undefined : await findGguf(files);
+  const anchor = files.length === 1 ? files[0] : (gguf ?? config);
   if (!anchor) {
     const found = files.map(nameOf).slice(0, 8).join(", ") || "no files";
     throw new LacewingError("bad-request", `One GGUF file, or the files of a directory with config.json, are expected; found ${found}.`);

@@ -8,6 +8,7 @@
 import { assert, equal, fails, Skip } from "./harness.mjs";
 import { caseTests } from "./suite-cases.mjs";
 import { downloadTests } from "./suite-download.mjs";
+import { nameTests } from "./suite-names.mjs";
 import { optionTests } from "./suite-options.mjs";
 import { realTests } from "./suite-real.mjs";
 import { sessionTests } from "./suite-sessions.mjs";
@@ -238,6 +239,7 @@ export function suite(context) {
       await fails("aborted", slow, LacewingError);
     }],
     ...caseTests(context, common),
+    ...nameTests(context, common),
     ...downloadTests(context, common),
     ...optionTests(context, common),
     ...sessionTests(context, common),
