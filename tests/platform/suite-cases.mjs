@@ -1,7 +1,8 @@
 // The table of cases that tests/cases.rs runs natively, here through the package: small models, each with one habit of
 // real files, and what comes of them. See suite.mjs for `context`; `context.cases` is the folder with the unpacked files
 // where all of them are to be tried. A page gets one of each family, as Files.
-import { Skip } from "./harness.mjs";
+import { withString } from "./gguf.mjs";
+import { equal, Skip } from "./harness.mjs";
 
 export function caseTests({ load, base, cases, slow }, { options }) {
   const table = once(async () => (await fetch(`${base}range/cases/cases.json`)).json());
@@ -31,7 +32,7 @@ export function caseTests({ load, base, cases, slow }, { options }) {
     }
   };
 
-  return ["gguf", "hf", "odd", "more"].map((kind) => [`the cases of ${kind} give what the table says`, async () => {
+  const families = ["gguf", "hf", "odd", "more"].map((kind) => [`the cases of ${kind} give what the table says`, async () => {
     if (slow || cases === null) throw new Skip("Node runs all of them, Firefox one of each family");
     const seen = new Set();
     const first = (family) => !seen.has(family) && seen.add(family);
@@ -45,6 +46,35 @@ export function caseTests({ load, base, cases, slow }, { options }) {
     }
     if (rows.length === 0 || wrong.length > 0) throw new Error(`${wrong.length} of ${rows.length} cases:\n${wrong.join("\n")}`);
   }]);
+
+  const plain = async () => new Uint8Array(await (await fetch(`${base}range/files/gguf/g01-plain.gguf`)).arrayBuffer());
+  /** Tokens of the prompt that a template makes. */
+  const promptTokens = async (template) => {
+    const model = await load(withString(await plain(), "tokenizer.chat_template", template), options);
+    const { usage } = await model.session().prompt("x", { maxTokens: 1 });
+    await model.dispose();
+    return usage.promptTokens;
+  };
+  return [...families, ["a chat template's strftime_now is the user's local time", async () => {
+    // 14 hours from UTC: neither date nor hour can be UTC's by chance. A page has the zone of its machine.
+    const env = globalThis.process?.env;
+    const zone = env?.TZ;
+    if (env) env.TZ = "Pacific/Kiritimati";
+    try {
+      const wanted = await promptTokens("ab");
+      for (let tries = 0, found; found !== wanted; tries++) {
+        equal(tries < 2, true, "the hour that the template was given is the local one");
+        const two = (n) => String(n).padStart(2, "0");
+        // Twice, because an hour may end in between.
+        const now = new Date();
+        const local = `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())} ${two(now.getHours())}`;
+        found = await promptTokens(`{{ "ab" if strftime_now("%Y-%m-%d %H") == "${local}" else "another hour" }}`);
+      }
+    } finally {
+      if (zone === undefined) delete env?.TZ;
+      else env.TZ = zone;
+    }
+  }]];
 }
 
 /** The files of cases.bin by path; tests/goldens/cases/make.py says how they lie in it. */
