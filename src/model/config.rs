@@ -50,6 +50,21 @@ pub struct RopeInfo {
     pub original: Option<f64>,
     /// `partial_rotary_factor`: rotated share of a head.
     pub partial: Option<f64>,
+    /// `beta_fast` of YaRN
+    pub fast: Option<f64>,
+    /// `beta_slow` of YaRN
+    pub slow: Option<f64>,
+    /// `truncate` of YaRN
+    pub truncate: Option<bool>,
+    /// `attention_factor` of YaRN, a multiplier of cos and sin; None = what the paper suggests for the factor.
+    pub magnitude: Option<f64>,
+    /// `mscale` and `mscale_all_dim` of YaRN: weights of the factor's logarithm in the magnitude, and its divisor.
+    pub mscale: Option<(f64, f64)>,
+}
+
+/// The magnitude that YaRN suggests for a factor; `weight` of its logarithm.
+pub(super) fn yarn_magnitude(factor: f64, weight: f64) -> f64 {
+    if factor <= 1.0 { 1.0 } else { 0.1 * weight * factor.ln() + 1.0 }
 }
 
 impl RopeInfo {
@@ -64,10 +79,8 @@ impl RopeInfo {
             ))),
         };
         Ok(match self.kind.as_str() {
-            // "dynamic" changes the base beyond the model's own context only, and no context is longer here; a YaRN
-            // factor of 1 leaves angles and magnitudes as they are.
+            // "dynamic" changes the base beyond the model's own context only, and no context is longer here.
             "default" | "none" | "dynamic" => RopeScaling::None,
-            "yarn" if self.factor == Some(1.0) => RopeScaling::None,
             "linear" => match positive("factor", self.factor)? {
                 1.0 => RopeScaling::None,
                 factor => RopeScaling::Linear { factor },
@@ -88,9 +101,24 @@ impl RopeInfo {
                     original: positive("original_max_position_embeddings", original)?,
                 }
             }
+            "yarn" => {
+                let trained = f64::from(context_length);
+                let original = positive("original_max_position_embeddings", self.original.or(Some(trained)))?;
+                let factor = positive("factor", self.factor.or(Some(trained / original)))?;
+                let of = |weight| yarn_magnitude(factor, weight);
+                let magnitude = self.mscale.map_or(of(1.0), |(all, part)| of(all) / of(part));
+                RopeScaling::Yarn {
+                    factor,
+                    fast: positive("beta_fast", self.fast.or(Some(32.0)))?,
+                    slow: positive("beta_slow", self.slow.or(Some(1.0)))?,
+                    original,
+                    truncate: self.truncate.unwrap_or(true),
+                    magnitude: positive("attention_factor", self.magnitude.or(Some(magnitude)))?,
+                }
+            }
             kind => {
                 return Err(Error::UnsupportedModel(format!(
-                    "rope type {kind} is not supported yet (supported: default, linear, llama3)"
+                    "rope type {kind} is not supported yet (supported: default, linear, llama3, yarn)"
                 )));
             }
         })
@@ -287,6 +315,12 @@ fn ropes(keys: &Keys<'_>) -> Result<Vec<RopeInfo>> {
             high: of.f64(&["high_freq_factor"])?,
             original: of.f64(&["original_max_position_embeddings"])?,
             partial: of.f64(&["partial_rotary_factor"])?.or(partial),
+            // 0 is as if absent.
+            fast: of.f64(&["beta_fast"])?.filter(|v| *v != 0.0),
+            slow: of.f64(&["beta_slow"])?.filter(|v| *v != 0.0),
+            truncate: of.bool(&["truncate"])?,
+            magnitude: of.f64(&["attention_factor"])?,
+            mscale: of.f64(&["mscale"])?.zip(of.f64(&["mscale_all_dim"])?).filter(|(all, part)| all * part != 0.0),
         })
     };
     // Of both, the older name counts, as in transformers 5.

@@ -1,7 +1,7 @@
 //! GGUF metadata -> [`ArchInfo`] (keys: weights.md A1.5, runtime.md E0.4).
 
 use super::archs::Arch;
-use super::config::{ArchInfo, PerLayer, RopeInfo, sorted};
+use super::config::{ArchInfo, PerLayer, RopeInfo, sorted, yarn_magnitude};
 use crate::error::{Error, Result};
 use crate::formats::gguf::{Metadata, Value};
 
@@ -98,6 +98,13 @@ fn rope(meta: &Metadata, arch: &str) -> RopeInfo {
         theta: float("freq_base"),
         factor,
         original: float("scaling.original_context_length"),
+        fast: float("scaling.yarn_beta_fast"),
+        slow: float("scaling.yarn_beta_slow"),
+        // A multiplier of what YaRN suggests, not in place of it.
+        magnitude: float("scaling.attn_factor")
+            .or(float("scaling.yarn_attn_factor"))
+            .zip(factor)
+            .map(|(times, factor)| times * yarn_magnitude(factor, 1.0)),
         ..RopeInfo::default()
     }
 }
