@@ -130,7 +130,7 @@ export async function runPlatforms(runtimes) {
         writeFileSync(join(project, "tint.mjs"), tintProgram());
         counts = await run(process.execPath, ["tint.mjs"], project);
       } else {
-        writeFileSync(join(project, "main.mjs"), program(runtime, fixtures.base, runtime === "node" ? fixtures.cases : null));
+        writeFileSync(join(project, "main.mjs"), program(runtime, fixtures.base, runtime === "node" ? fixtures.cases : undefined));
         const deno = join(ROOT, "node_modules/deno/bin.cjs");
         counts = runtime === "deno"
           ? await run(process.execPath, [deno, "run", "--allow-all", "--unstable-webgpu", "--no-lock", "main.mjs"], project)

@@ -2,7 +2,7 @@
 //   load, loadInWorker, LacewingError   of the package
 //   base                                URL of the fault server: "goldens/" and perhaps "shared/" are its directories
 //   modelPath, pathOfUrl                path of a golden model and fs.ts's function, where the runtime has paths
-//   cases                               folder with the files of the table of cases; null = not tried, undefined = some, as Files
+//   cases                               folder with the files of the table of cases, where all are to be tried
 //   slow                                whether compiling the shaders of a load takes long (SwiftShader)
 //   real                                path or URL of a trained model, where one is to be tested
 import { assert, equal, fails, Skip } from "./harness.mjs";
