@@ -97,13 +97,10 @@ export async function openList(list: readonly DirectoryFile[], onBytes: (count: 
   return new FileList(files, anchor, onBytes);
 }
 
-/** The one GGUF among other files, or a part of it: by its name, else by its first bytes, as blob stores have them. */
+/** The one GGUF among other files, or a part of it: its first bytes say so, blob stores have no names for it. */
 async function findGguf(files: Entry[]): Promise<Entry | undefined> {
-  let found = files.filter(({ path }) => /\.gguf$/i.test(path));
-  if (found.length === 0) {
-    const heads = await Promise.all(files.map(({ file }) => file.slice(0, 4).text()));
-    found = files.filter((_, i) => heads[i] === "GGUF");
-  }
+  const heads = await Promise.all(files.map(({ file }) => file.slice(0, 4).text()));
+  const found = files.filter((_, i) => heads[i] === "GGUF");
   const models = new Set(found.map(({ path }) => path.replace(/-\d{5}(?=-of-\d{5})/, "")));
   return models.size === 1 ? found[0] : undefined;
 }

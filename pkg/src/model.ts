@@ -2,28 +2,28 @@ import type { Engine, EngineOptions, LoadEngine } from "./engine.js";
 import { abortError, onAbort, throwIfAborted } from "./abort.js";
 import { accessOf } from "./access.js";
 import { LacewingError, toLacewingError } from "./errors.js";
-import { callback, check, checkOptions, flag, object, oneOf, signalKind, text, whole } from "./options.js";
+import { check, checkOptions, whole } from "./options.js";
 import { PromptQueue } from "./queue.js";
 import { Session } from "./session.js";
 import type { DetokenizeOptions, LoadOptions, Logits, LogitsOptions, Progress, SessionOptions, Source, Stats, TokenizeOptions } from "./types.js";
 
 const LOAD_OPTIONS = {
-  onProgress: callback,
-  signal: signalKind,
+  onProgress: "a function",
+  signal: "an AbortSignal",
   contextLength: whole(1),
-  kv: object,
-  allowSoftwareAdapter: flag,
-  tier: oneOf("base", "f16", "subgroups", "all"),
+  kv: "an object",
+  allowSoftwareAdapter: "a boolean",
+  tier: "base or f16 or subgroups or all",
   depth: whole(1, 16),
-  headers: object,
-  fetch: callback,
+  headers: "an object",
+  fetch: "a function",
 };
 
 /** Makes the `load` of an entry point out of its way to get an engine. */
 export function makeLoad(loadEngine: LoadEngine): (source: Source, options?: LoadOptions) => Promise<Model> {
   return async (source, options = {}) => {
     const { onProgress, signal, kv = {}, headers, fetch, ...rest } = checkOptions("load()", options, LOAD_OPTIONS);
-    const { storage } = checkOptions("kv", kv, { storage: oneOf("f16", "f32") }, "kv.");
+    const { storage } = checkOptions("kv", kv, { storage: "f16 or f32" }, "kv.");
     const engineOptions: EngineOptions = { ...rest, ...(storage ? { kvStorage: storage } : {}) };
     const access = accessOf(headers, fetch);
     throwIfAborted(signal);
@@ -71,21 +71,21 @@ export class Model {
 
   /** Starts a conversation. */
   session(options: SessionOptions = {}): Session {
-    checkOptions("session()", options, { system: text });
+    checkOptions("session()", options, { system: "a string" });
     return new Session(this.#engine, this.#queue, options);
   }
 
   /** Token ids of a text; with BOS where the tokenizer adds it, unless `addSpecial` is false. */
   async tokenize(input: string, options: TokenizeOptions = {}): Promise<number[]> {
-    checkOptions("tokenize()", options, { addSpecial: flag });
-    check("The input of tokenize()", input, text);
+    checkOptions("tokenize()", options, { addSpecial: "a boolean" });
+    check("The input of tokenize()", input, "a string");
     this.#queue.check();
     return Array.from(await this.#engine.tokenize(input, options.addSpecial ?? true));
   }
 
   /** Text of token ids, without special tokens unless `skipSpecial` is false. */
   async detokenize(ids: ArrayLike<number>, options: DetokenizeOptions = {}): Promise<string> {
-    checkOptions("detokenize()", options, { skipSpecial: flag });
+    checkOptions("detokenize()", options, { skipSpecial: "a boolean" });
     this.#queue.check();
     return this.#engine.detokenize(toIds(ids), options.skipSpecial ?? true);
   }
@@ -97,7 +97,7 @@ export class Model {
 
   /** Logits of every position of a context of its own. `chunk` tokens are computed at once (default: as many as fit). */
   async logits(ids: ArrayLike<number>, options: LogitsOptions = {}): Promise<Logits> {
-    checkOptions("logits()", options, { chunk: whole(1), signal: signalKind });
+    checkOptions("logits()", options, { chunk: whole(1), signal: "an AbortSignal" });
     const wanted = toIds(ids);
     const data = await this.#queue.run(options.signal, () => this.#engine.logits(wanted, options.chunk));
     return { data, nTokens: wanted.length, vocabSize: data.length / wanted.length };
@@ -127,9 +127,8 @@ if (Symbol.asyncDispose) {
 }
 
 function toIds(ids: ArrayLike<number>): Uint32Array {
-  check("The list of token ids", ids, [(value) => Number.isInteger((value as ArrayLike<number> | null)?.length), "an array of whole numbers"]);
-  const out = new Uint32Array(ids.length);
-  for (let i = 0; i < ids.length; i++) {
+  const out = new Uint32Array((ids as ArrayLike<number> | null)?.length ?? 0);
+  for (let i = 0; i < out.length; i++) {
     const id = ids[i];
     if (!Number.isInteger(id) || id! < 0 || id! > 0xffffffff) {
       throw new LacewingError("bad-request", `Token ids are whole numbers; found ${String(id)} at index ${i}.`);

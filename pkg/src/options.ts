@@ -8,33 +8,17 @@ export function given<T extends object>(options: T): Given<T> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Given<T>;
 }
 
-/** Whether a value suits an option, what it must be in words, and its range. */
-type Kind = readonly [suits: (value: unknown) => boolean, words: string, range?: { min: number; max: number }];
-
-const isA = (type: string) => (value: unknown): boolean => typeof value === type;
-export const flag: Kind = [isA("boolean"), "true or false"];
-export const text: Kind = [isA("string"), "a text"];
-/** Its range depends on the option; the engine knows it. */
-export const number: Kind = [isA("number"), "a number"];
-export const callback: Kind = [isA("function"), "a function"];
-export const texts: Kind = [(value) => isA("string")(value) || (Array.isArray(value) && value.every(isA("string"))), "a text or a list of texts"];
-export const signalKind: Kind = [(value) => isA("function")((value as AbortSignal | null)?.addEventListener), "an AbortSignal"];
-export const object: Kind = [(value) => isA("object")(value) && value !== null, "an object"];
-/** wasm would cut other numbers to one of these. */
-export const whole = (min = 0, max = 0xffffffff): Kind => [
-  (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
-  `a whole number from ${min} to ${max}`,
-  { min, max },
-];
-export const oneOf = (...names: string[]): Kind => [(value) => names.includes(value as string), names.join(" or ")];
+/** What an option must be: the range of a whole number, or types and names with "or" between them. */
+type Kind = string | { min: number; max: number };
+export const whole = (min = 0, max = 0xffffffff): Kind => ({ min, max });
 
 /**
  * The options that are given, each of its kind. Throws `bad-request` for others, by name, and for a name that no option
- * has: a misspelt option must not be ignored silently. `prefix` is what stands before the names in messages.
+ * has: a misspelt option must not be ignored silently. `prefix` stands before the names in messages.
  */
-export function checkOptions<T extends object>(what: string, options: T, kinds: { [K in keyof Required<T>]: Kind }, prefix = ""): Given<T> {
+export function checkOptions<T extends object>(what: string, options: T, kinds: Record<keyof T, Kind>, prefix = ""): Given<T> {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw new LacewingError("bad-request", `${what} takes its options as an object; found ${shown(options)}.`);
+    throw new LacewingError("bad-request", `The options of ${what} are an object; found ${String(options)}.`);
   }
   const found = given(options);
   for (const [key, value] of Object.entries(found)) {
@@ -47,13 +31,17 @@ export function checkOptions<T extends object>(what: string, options: T, kinds: 
 }
 
 /** Throws `bad-request` unless the value is of the kind. */
-export function check(option: string, value: unknown, [suits, words, range]: Kind): void {
-  if (suits(value)) return;
-  throw new LacewingError("bad-request", `${option} is ${shown(value)}; it must be ${words}.`, { option, ...range });
-}
-
-function shown(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.slice(0, 50));
-  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
-  return typeof value === "function" ? "a function" : String(value);
+export function check(option: string, value: unknown, kind: Kind): void {
+  const one = (name: string): boolean => {
+    const type = name.replace(/^an? /, "");
+    if (type === "list of strings") return Array.isArray(value) && value.every((each) => typeof each === "string");
+    if (type === "AbortSignal") return typeof (value as AbortSignal | null)?.addEventListener === "function";
+    return value === name || (typeof value === type && value !== null);
+  };
+  const named = typeof kind === "string";
+  // wasm would cut other numbers to a whole one.
+  if (named ? kind.split(" or ").some(one) : Number.isInteger(value) && (value as number) >= kind.min && (value as number) <= kind.max) return;
+  const shown = typeof value === "string" ? JSON.stringify(value.slice(0, 50)) : String(value);
+  const words = named ? kind : `a whole number from ${kind.min} to ${kind.max}`;
+  throw new LacewingError("bad-request", `${option} is ${shown}; it must be ${words}.`, named ? { option } : { option, ...kind });
 }

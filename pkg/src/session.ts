@@ -1,22 +1,22 @@
 import { onAbort, throwIfAborted } from "./abort.js";
 import type { Engine, SamplingOptions } from "./engine.js";
 import { LacewingError } from "./errors.js";
-import { checkOptions, flag, given, number, signalKind, texts, whole } from "./options.js";
+import { checkOptions, given, whole } from "./options.js";
 import type { PromptQueue } from "./queue.js";
 import { Reply } from "./reply.js";
 import type { Message, PromptOptions, ReplyResult, SessionOptions } from "./types.js";
 
 const PROMPT_OPTIONS = {
   maxTokens: whole(),
-  temperature: number,
+  temperature: "a number",
   topK: whole(),
-  topP: number,
-  minP: number,
-  repetitionPenalty: number,
-  stop: texts,
+  topP: "a number",
+  minP: "a number",
+  repetitionPenalty: "a number",
+  stop: "a string or a list of strings",
   seed: whole(0, 2 ** 53),
-  ignoreEos: flag,
-  signal: signalKind,
+  ignoreEos: "a boolean",
+  signal: "an AbortSignal",
 };
 
 /** A conversation with a model. A prompt that fails or is aborted leaves no trace in it. */
@@ -55,11 +55,12 @@ export class Session {
   prompt(input: string | Message | readonly Message[], options: PromptOptions = {}): Reply {
     const stop = new AbortController();
     const start = async (emit: (text: string) => void): Promise<ReplyResult> => {
-      const { signal, ...sampling } = checkOptions("prompt()", options, PROMPT_OPTIONS);
+      const { signal, stop: ends, ...rest } = checkOptions("prompt()", options, PROMPT_OPTIONS);
+      const sampling = ends === undefined ? rest : { ...rest, stop: [ends].flat() };
       const unlisten = onAbort(signal, () => stop.abort(signal?.reason));
       const work = async (): Promise<ReplyResult> => {
         this.#check();
-        return this.#reply(input, samplingOf(sampling), stop.signal, emit);
+        return this.#reply(input, sampling, stop.signal, emit);
       };
       return this.#queue.run(stop.signal, work).finally(unlisten);
     };
@@ -157,8 +158,4 @@ function checkMessages(engine: Engine, messages: readonly Message[]): Message[] 
     }
   }
   return structuredClone(messages.map((message) => given(message) as Message));
-}
-
-function samplingOf({ stop, ...rest }: Omit<PromptOptions, "signal">): SamplingOptions {
-  return { ...(given(rest) as SamplingOptions), ...(stop === undefined ? {} : { stop: typeof stop === "string" ? [stop] : stop }) };
 }

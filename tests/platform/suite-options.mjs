@@ -116,13 +116,14 @@ export function optionTests(context, { options, fetchBytes, MODEL, GREEDY, refer
         const text = "The input of tokenize()";
         await refused(text, ["string"], (value) => model.tokenize(value));
         await refused(text, ["string"], (value) => model.countTokens(value));
-        const ids = "The list of token ids";
-        await refused(ids, ["string", "list", "function"], (value) => model.logits(value));
-        await refused(ids, ["string", "list", "function"], (value) => model.detokenize(value));
+        for (const ids of values) {
+          await fails("bad-request", async () => model.logits(ids), LacewingError);
+          await fails("bad-request", async () => model.detokenize(ids), LacewingError);
+        }
         for (const none of [null, 5, "x", []]) {
           for (const call of [() => loadHere(bytes, none), () => model.session(none), () => model.session().prompt("x", none), () => model.tokenize("x", none), () => model.logits([1], none)]) {
             const { message } = await fails("bad-request", async () => call(), LacewingError);
-            assert(message.includes("as an object"), message);
+            assert(message.includes("are an object"), message);
           }
         }
         for (const [call, key] of [[() => loadHere(bytes, { toString: 1 }), "toString"], [() => model.session({ systemPrompt: "x" }), "systemPrompt"], [() => model.session().prompt("x", { max_tokens: 5 }), "max_tokens"], [() => model.tokenize("x", { add_special: true }), "add_special"]]) {
