@@ -10,7 +10,8 @@ fn main() -> std::io::Result<()> {
         let text = |name: &str| question[name].as_str();
         let options = RenderOptions {
             add_generation_prompt: question["add_generation_prompt"].as_bool().unwrap_or(true),
-            now: None,
+            // 2024-07-26 00:00, as in compare_templates.py.
+            now: Some(1_721_952_000),
             extra: question["extra"].as_object().cloned().unwrap_or_default(),
         };
         let rendered = ChatTemplate::new(text("template").unwrap_or_default(), text("bos"), text("eos"))

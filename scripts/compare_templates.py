@@ -4,7 +4,8 @@
     cargo build --example render_templates
     python scripts/compare_templates.py QUESTIONS.jsonl target/debug/examples/render_templates
 
-QUESTIONS holds JSON lines {id, template, messages, tools, extra, bos, eos, add_generation_prompt}. Prints, over all
+QUESTIONS, by template_questions.py or random_templates.py, holds JSON lines {id, template, messages, tools, extra, bos,
+eos, add_generation_prompt}. Prints, over all
 questions, how many renders are equal, refused by both, refused by us only, rendered by us only, or different, then
 each of the latter three. Errors are compared as refusals, never by their texts.
 """
@@ -12,18 +13,19 @@ import collections
 import json
 import subprocess
 import sys
+from datetime import datetime
 
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
 
 def reference(question):
     try:
-        names = dict(question.get("extra") or {})
+        names = {"documents": None, "strftime_now": datetime(2024, 7, 26).strftime} | dict(question.get("extra") or {})
         names |= {k + "_token": question[k] for k in ("bos", "eos") if question.get(k) is not None}
         template = _compile_jinja_template(question["template"])
         prompt = question.get("add_generation_prompt", True)
         tools = question.get("tools")
-        return template.render(messages=question["messages"], tools=tools, documents=None, add_generation_prompt=prompt, **names)
+        return template.render(messages=question["messages"], tools=tools, add_generation_prompt=prompt, **names)
     except Exception as error:  # Whatever the template raises is a refusal.
         return error
 

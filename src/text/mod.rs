@@ -4,6 +4,7 @@ mod added;
 mod byte_pieces;
 pub mod chat;
 mod gguf;
+mod jinja;
 mod limits;
 mod pretokenizer;
 mod spm;

@@ -1,21 +1,26 @@
-"""Render small templates with Jinja2, set up as transformers sets it up: writes jinja.json, a list of {template, text | error}.
+"""Render small templates with Jinja2 as transformers sets it up: writes jinja.json, a list of {context, cases: [{template, text | error}]}.
 
-    pip install jinja2
+    pip install transformers jinja2
     python make_jinja.py
+
+jinja_lines.txt has one template in each line; those of several lines stand here.
 """
 import json, pathlib
 from datetime import datetime
-import jinja2
-from jinja2.ext import Extension, loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from transformers.utils.chat_template_utils import _compile_jinja_template
 
-CONTEXT = {
+RICH = {
     "messages": [{"role": "user", "content": "It's \"me\"\n\ttab\\ é 🦋"}, {"role": "assistant", "content": None, "n": [1, 2.5, True]}],
     "tools": None, "documents": None, "add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>",
     "data": {"b": 1, "a": [1.0, 1e-5, 1e16, 123456789.125, -0.0, 1e22, 0.0001], "t": True, "none": None, "s": "x'y", "empty": [], "ed": {}},
     "text": "  Hello World, hello  ", "lines": "one\ntwo\n\nthree\n", "words": ["b", "a", "c"],
     "deep": [{"k": {"v": [1, {"z": "é\u0007"}]}}],
 }
+CHAT = {
+    "messages": [{"role": "user", "content": " Hi x There "}, {"role": "assistant", "content": "ok"}, {"role": "user", "content": "bye"}],
+    "tools": None, "documents": None, "add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>",
+}
+# Of RICH.
 TEMPLATES = r'''
 {{ true }} {{ false }} {{ none }} {{ nothing }}|
 {{ data }}
@@ -50,9 +55,6 @@ TEMPLATES = r'''
 {{ nothing | default("d") }} {{ "" | default("d", true) }} {{ none | default("d") }}
 {{ "a" if true else "b" }} {{ "a" if false }}|{{ not true }} {{ 1 and 2 }} {{ 0 or "x" }}
 {%- if true -%}   a   {%- endif %}   b
-  {% if true %}
-    keep
-  {% endif %}
 {{ "%s is %d" | format("x", 3) }} {{ "{} {}".format("a", 1) }} {{ "3" | int + 1 }} {{ "3.5" | float }} {{ 3.7 | int }} {{ 3.14159 | round(2) }}
 {{ [1, 2] + [3] }} {{ {"a": 1} }} {{ ["a"] | string }} {{ 1 | string + "x" }} {{ (1, 2)[0] }}
 {{ data | dictsort | map("first") | join(",") }} {{ data | items | list | length }} {{ [3, 1, 2] | sort(reverse=true) }} {{ [1, 1, 2] | unique | list }} {{ [1, 2, 3] | sum }}
@@ -87,42 +89,85 @@ TEMPLATES = r'''
 {{ " a b ".strip(" a") }}|{{ "xxhixx".strip("x") }}|{{ "\n\nhi\n".lstrip("\n") }}|{{ "a\nb".splitlines() }}
 {{ "a" * 3 }}
 '''
+BLOCKS = [
+ "  {% if true %}\n    keep\n  {% endif %}\nend\n",
+ "  {% if true %}\n  a\n  {% endif %}\nb\n",
+ "a\n",
+ "a\n\n",
+ "a\r\n{% if true %}\r\nb{% endif %}\r\n",
+ "x\n    {%- if true %}\n    y\n    {%- endif %}\n",
+ "a\n  {# c #}\nb",
+ "  {%+ if true %}x{% endif +%}\ny",
+ "{% generation %}a{{ 1 }}\n{% endgeneration %}\nb",
+ "{%- generation -%}\n a \n{%- endgeneration -%}\n b",
+ "{% for m in messages %}{% generation %}{% for i in [1] %}{{ m.role }}{% endfor %}{% endgeneration %}{% endfor %}",
+ "\ufeff{{ 1 }}",
+ "a\u0000{{ 1 }}",
+ "{% if true %}\na\n{% endif %}\n",
+ "  {{ 1 }}\n  {% if true %}  \n  b\n  {% endif %}  \nc",
+ "a\n\n\n",
+ "\n\na\n{%- if true %}\n\nb\n{%- endif %}\n\n",
+ "{% for x in [1,2] %}\n  {{ x }}\n{% endfor %}\nend",
+ "{% for x in [1,2] -%}\n  {{ x }}\n{%- endfor %}\nend",
+ "a\t{% if true %}b{% endif %}\t\n",
+ "\t{% if true %}\tb\n\t{% endif %}\n",
+ "{#- x -#}\n a\n {# y #}\n b\n{# z -#}\n\n c",
+ "{% raw %}\n{{ a }}\n{% endraw %}\nb",
+ "  {% raw %}x{% endraw %}  \ny",
+ "x\n  {%- raw %} y {% endraw -%}\n z",
+ "{% if true -%}\n  a\n{%- endif -%}\n\n b",
+ "a\r\n{% if true %}\r\nb\r\n{% endif %}\r\nc\r\n",
+ "a\rb",
+ "{{ 'a\r\nb' }}",
+ "{% set x %}\n a\n{% endset %}\n[{{ x }}]",
+ "{% macro f() %}\n a\n{% endmacro %}\n[{{ f() }}]",
+ "{% filter indent(2, true) %}\na\nb\n{% endfilter %}",
+ "{{\n  1\n  +\n  2\n}}\nx",
+ "{% if\n true\n%}\na{% endif %}",
+ "{%if true%}a{%endif%}{{1}}{{'b'}}",
+ "{{ '%}' }}{% if '%}' %}a{% endif %}",
+ "{{ {'a': {'b': 1}} }}",
+ "{{ {'a': {'b': 1}}}}",
+ "a{{ '' }}\n{{ '' }}\n b",
+ "\ufeff{% if true %}\na{% endif %}",
+ "a \u00a0{%- if true -%}\u00a0 b{% endif %}",
+ "{% generation %}\nx\n{% endgeneration %}\ny",
+ "  {%- generation %} x {% endgeneration -%}  y",
+ "{{ 1 }}  \n  {#- c #}\n  d",
+ "a{#+ c +#}\nb",
+ "  {%+ if true +%}\n a {% endif %}",
+ "{{+ 1 }}",
+ "{{ 1 +}}",
+ "{% for m in messages %}\n{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>' }}\n{% endfor %}\n",
+ "{{ \"\n\" }}|{{ '\t' }}",
+ "{% set x = 'a\\\nb' %}{{ x }}",
+ "{{ x }}\u0000{{ 1 }}",
+ "line\n{{ raise_exception('\u00e9') }}",
+ "{% block a %}\n x\n{% endblock %}\ny",
+ "{%- macro f(x) -%}{{ x }}{%- endmacro -%}\n{{- f(1) -}}\n",
+ "{% if x is defined %}{{ x }}{% elif y is defined %}{{ y }}{% else %}\n none\n{% endif %}\n",
+ "{{ messages | tojson(indent=2) }}",
+ "{{ messages | pprint }}"
+]
 
 
-class Generation(Extension):
-    tags = {"generation"}
-    def parse(self, parser):
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
-        return jinja2.nodes.CallBlock(self.call_method("_show"), [], [], body).set_lineno(line)
-    def _show(self, caller):
-        return caller()
+def cases(templates, context):
+    rows = []
+    for template in templates:
+        row = {"template": template}
+        try:
+            now = lambda f: datetime(2024, 7, 26).strftime(f)
+            row["text"] = _compile_jinja_template(template).render(strftime_now=now, **context)
+        except Exception as e:
+            row["error"] = f"{type(e).__name__}: {e}"
+        # Addresses differ from run to run.
+        assert " at 0x" not in row.get("text", ""), template
+        rows.append(row)
+    return {"context": context, "cases": rows}
 
 
-def tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-    return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-
-def raise_exception(message):
-    raise jinja2.exceptions.TemplateError(message)
-
-
-env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
-env.filters["tojson"] = tojson
-env.globals["raise_exception"] = raise_exception
-env.globals["strftime_now"] = lambda f: datetime(2024, 7, 26).strftime(f)
-templates = [t for t in TEMPLATES.strip("\n").split("\n")]
-# One template of several lines.
-first = templates.index("  {% if true %}")
-templates[first:first + 3] = ["\n".join(templates[first:first + 3]) + "\nend\n"]
-rows = []
-for template in templates:
-    row = {"template": template}
-    try:
-        row["text"] = env.from_string(template).render(**CONTEXT)
-    except Exception as e:
-        row["error"] = f"{type(e).__name__}: {e}"
-    rows.append(row)
 here = pathlib.Path(__file__).parent
-(here / "jinja.json").write_text(json.dumps({"context": CONTEXT, "cases": rows}, ensure_ascii=False, indent=1) + "\n")
-print(len(rows), [r["error"] for r in rows if "error" in r])
+lines = (here / "jinja_lines.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+golden = [cases(TEMPLATES.strip("\n").split("\n"), RICH), cases(lines + BLOCKS, CHAT)]
+(here / "jinja.json").write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+print([(len(g["cases"]), sum("error" in row for row in g["cases"])) for g in golden])
