@@ -185,6 +185,9 @@ fn rope(rope: &RopeSpec) -> Value {
             RopeScaling::Llama3 { factor, low, high, original } => {
                 json!({"llama3": {"factor": factor, "low": low, "high": high, "original": original}})
             }
+            RopeScaling::Yarn { factor, fast, slow, original, magnitude, .. } => {
+                json!({"yarn": {"factor": factor, "fast": fast, "slow": slow, "original": original, "magnitude": magnitude}})
+            }
             RopeScaling::Factors(_) => json!("factors from the file"),
         },
     })

@@ -165,6 +165,40 @@ fn wrong_types_name_the_key() {
     }
 }
 
+/// Compared with the logits of llama.cpp, which does not read `yarn_attn_factor` unless asked.
+#[test]
+fn a_gguf_scales_rotary_embeddings_as_in_llama_cpp() {
+    use lacewing::formats::gguf::{Metadata, Value as V};
+    use lacewing::model::spec::RopeScaling;
+    let scaling = |keys: &[(&str, V)]| {
+        let mut entries = vec![("general.architecture".to_string(), V::String("llama".into()))];
+        entries.extend(keys.iter().map(|(k, v)| (format!("llama.rope.scaling.{k}"), v.clone())));
+        ArchInfo::from_gguf(&Metadata { entries }).unwrap().ropes[0].scaling(128).unwrap()
+    };
+    let yarn = |factor: f64, original: f64, magnitude: f64| RopeScaling::Yarn {
+        factor,
+        fast: 32.0,
+        slow: 1.0,
+        original,
+        truncate: true,
+        magnitude,
+    };
+    let kind = |kind: &str| ("type", V::String(kind.into()));
+    let (factor, original) = (("factor", V::Float(4.0)), ("original_context_length", V::Int(16)));
+    let suggested = 1.0 + 0.1 * 4_f64.ln();
+    assert_eq!(scaling(&[]), RopeScaling::None);
+    assert_eq!(scaling(&[kind("none"), factor.clone()]), RopeScaling::None);
+    assert_eq!(scaling(std::slice::from_ref(&factor)), RopeScaling::Linear { factor: 4.0 });
+    assert_eq!(scaling(&[kind("yarn"), factor.clone(), original.clone()]), yarn(4.0, 16.0, suggested));
+    assert_eq!(scaling(&[kind("yarn"), factor.clone()]), yarn(4.0, 128.0, suggested));
+    assert_eq!(scaling(&[kind("yarn"), original.clone()]), yarn(1.0, 16.0, 1.0));
+    assert_eq!(scaling(&[("attn_factor", V::Float(1.5))]), yarn(1.0, 128.0, 1.5));
+    let louder = [kind("yarn"), factor.clone(), original.clone(), ("attn_factor", V::Float(1.5))];
+    assert_eq!(scaling(&louder), yarn(4.0, 16.0, 1.5 * suggested));
+    let ignored = [kind("yarn"), factor, original, ("yarn_attn_factor", V::Float(1.5))];
+    assert_eq!(scaling(&ignored), yarn(4.0, 16.0, suggested));
+}
+
 #[test]
 fn kv_types_have_names() {
     use lacewing::kernels::KvType;

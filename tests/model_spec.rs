@@ -233,7 +233,8 @@ fn configs_that_do_not_fit_the_weights_or_the_engine_are_refused() {
         (json!({"hidden_act": "gelu"}), "unsupported-model", "gelu"),
         (json!({"attention_bias": true}), "missing-tensor", "q_proj.bias"),
         (json!({"mlp_bias": true}), "missing-tensor", "gate_proj.bias"),
-        (json!({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}), "unsupported-model", "yarn"),
+        (json!({"rope_parameters": {"rope_type": "longrope", "factor": 4.0}}), "unsupported-model", "longrope"),
+        (json!({"rope_parameters": {"rope_type": "yarn", "factor": 0}}), "bad-file", "factor"),
         (json!({"rope_parameters": {"rope_type": "linear"}}), "bad-file", "factor"),
         (json!({"rope_parameters": {"rope_theta": -1.0}}), "bad-file", "theta"),
         (
@@ -256,6 +257,8 @@ fn configs_that_do_not_fit_the_weights_or_the_engine_are_refused() {
 
 #[test]
 fn harmless_spellings_are_accepted() {
+    let yarn =
+        |magnitude| RopeScaling::Yarn { factor: 4.0, fast: 32.0, slow: 1.0, original: 64.0, truncate: true, magnitude };
     for (changes, n_rot, scaling) in [
         (
             json!({"rope_parameters": null, "rope_scaling": {"type": "linear", "factor": 2}}),
@@ -264,6 +267,25 @@ fn harmless_spellings_are_accepted() {
         ),
         (json!({"rope_parameters": {"rope_type": "linear", "factor": 1.0}}), 16, RopeScaling::None),
         (json!({"rope_parameters": {"partial_rotary_factor": 0.5}}), 8, RopeScaling::None),
+        (json!({"rope_scaling": {"type": "dynamic", "factor": 2.0}}), 16, RopeScaling::None),
+        // 1.1386294 = 1 + 0.1 ln 4
+        (
+            json!({"rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 64}}),
+            16,
+            yarn(1.138_629_436_111_989),
+        ),
+        (
+            json!({"rope_scaling": {"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 64,
+                "mscale": 0.7, "mscale_all_dim": 0.7, "beta_fast": null}}),
+            16,
+            yarn(1.0),
+        ),
+        (
+            json!({"rope_scaling": {"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 64,
+                "attention_factor": 1.25}}),
+            16,
+            yarn(1.25),
+        ),
         (
             json!({"rope_parameters": {"full_attention": {"rope_type": "default"}, "sliding_attention": null}}),
             16,

@@ -8,11 +8,8 @@ export interface Access {
   fetch?: typeof fetch;
 }
 
-/** The options `headers` and `fetch` of `load`, checked. */
+/** The options `headers` (checked) and `fetch` of `load`. */
 export function accessOf(headers: HeadersInit | undefined, fetch: typeof globalThis.fetch | undefined): Access {
-  if (fetch !== undefined && typeof fetch !== "function") {
-    throw new LacewingError("bad-request", "`fetch` is not a function; give one that is called as the global fetch is.", { option: "fetch" });
-  }
   let pairs: [string, string][] | undefined;
   try {
     pairs = headers && [...new Headers(headers)];

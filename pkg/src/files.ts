@@ -78,10 +78,11 @@ export class SingleFile implements Files {
 /** Opens the Files that a directory picker, a drop or an input with several files gives. */
 export async function openList(list: readonly DirectoryFile[], onBytes: (count: number) => void): Promise<Files> {
   const files = list.map(withPath);
-  // config.json marks the directory; of several, the one nearest to the top.
+  // config.json marks the directory, unless it came along with a GGUF; of several, the one nearest to the top.
   const depth = (entry: Entry): number => entry.path.split("/").length;
   const config = files.filter((entry) => nameOf(entry) === "config.json").sort((a, b) => depth(a) - depth(b))[0];
-  const anchor = files.length === 1 ? files[0] : (config ?? (await findGguf(files)));
+  const gguf = config && files.some(({ path }) => /\.safetensors$/i.test(path)) ? undefined : await findGguf(files);
+  const anchor = files.length === 1 ? files[0] : (gguf ?? config);
   if (!anchor) {
     const found = files.map(nameOf).slice(0, 8).join(", ") || "no files";
     throw new LacewingError("bad-request", `One GGUF file, or the files of a directory with config.json, are expected; found ${found}.`);
@@ -89,13 +90,10 @@ export async function openList(list: readonly DirectoryFile[], onBytes: (count: 
   return new FileList(files, anchor, onBytes);
 }
 
-/** The one GGUF among other files, or a part of it: by its name, else by its first bytes, as blob stores have them. */
+/** The one GGUF among other files, or a part of it: its first bytes say so, blob stores have no names for it. */
 async function findGguf(files: Entry[]): Promise<Entry | undefined> {
-  let found = files.filter(({ path }) => /\.gguf$/i.test(path));
-  if (found.length === 0) {
-    const heads = await Promise.all(files.map(({ file }) => file.slice(0, 4).text()));
-    found = files.filter((_, i) => heads[i] === "GGUF");
-  }
+  const heads = await Promise.all(files.map(({ file }) => file.slice(0, 4).text()));
+  const found = files.filter((_, i) => heads[i] === "GGUF");
   const models = new Set(found.map(({ path }) => path.replace(/-\d{5}(?=-of-\d{5})/, "")));
   return models.size === 1 ? found[0] : undefined;
 }

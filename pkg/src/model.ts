@@ -2,22 +2,29 @@ import type { Engine, EngineOptions, LoadEngine } from "./engine.js";
 import { abortError, onAbort, throwIfAborted } from "./abort.js";
 import { accessOf } from "./access.js";
 import { LacewingError, toLacewingError } from "./errors.js";
-import { checkKeys, checkWhole, given } from "./options.js";
+import { check, checkOptions, whole } from "./options.js";
 import { PromptQueue } from "./queue.js";
 import { Session } from "./session.js";
 import type { DetokenizeOptions, LoadOptions, Logits, LogitsOptions, Progress, SessionOptions, Source, Stats, TokenizeOptions } from "./types.js";
 
-const LOAD_KEYS = ["onProgress", "signal", "contextLength", "kv", "allowSoftwareAdapter", "tier", "depth", "headers", "fetch"];
+const LOAD_OPTIONS = {
+  onProgress: "a function",
+  signal: "an AbortSignal",
+  contextLength: whole(1),
+  kv: "an object",
+  allowSoftwareAdapter: "a boolean",
+  tier: "base or f16 or subgroups or all",
+  depth: whole(1, 16),
+  headers: "an object",
+  fetch: "a function",
+};
 
 /** Makes the `load` of an entry point out of its way to get an engine. */
 export function makeLoad(loadEngine: LoadEngine): (source: Source, options?: LoadOptions) => Promise<Model> {
   return async (source, options = {}) => {
-    checkKeys("load()", options, LOAD_KEYS);
-    const { onProgress, signal, kv = {}, headers, fetch, ...rest } = given(options);
-    checkKeys("kv", kv, ["storage"]);
-    checkWhole("contextLength", rest.contextLength);
-    checkWhole("depth", rest.depth);
-    const engineOptions: EngineOptions = { ...rest, ...(kv.storage === undefined ? {} : { kvStorage: kv.storage }) };
+    const { onProgress, signal, kv = {}, headers, fetch, ...rest } = checkOptions("load()", options, LOAD_OPTIONS);
+    const { storage } = checkOptions("kv", kv, { storage: "f16 or f32" }, "kv.");
+    const engineOptions: EngineOptions = { ...rest, ...(storage ? { kvStorage: storage } : {}) };
     const access = accessOf(headers, fetch);
     throwIfAborted(signal);
     // The engine hears of the caller's abort and of a listener that throws in the same way, in a worker or not.
@@ -64,34 +71,33 @@ export class Model {
 
   /** Starts a conversation. */
   session(options: SessionOptions = {}): Session {
-    checkKeys("session()", options, ["system"]);
+    checkOptions("session()", options, { system: "a string" });
     return new Session(this.#engine, this.#queue, options);
   }
 
   /** Token ids of a text; with BOS where the tokenizer adds it, unless `addSpecial` is false. */
-  async tokenize(text: string, options: TokenizeOptions = {}): Promise<number[]> {
-    checkKeys("tokenize()", options, ["addSpecial"]);
+  async tokenize(input: string, options: TokenizeOptions = {}): Promise<number[]> {
+    checkOptions("tokenize()", options, { addSpecial: "a boolean" });
+    check("The input of tokenize()", input, "a string");
     this.#queue.check();
-    return Array.from(await this.#engine.tokenize(text, options.addSpecial ?? true));
+    return Array.from(await this.#engine.tokenize(input, options.addSpecial ?? true));
   }
 
   /** Text of token ids, without special tokens unless `skipSpecial` is false. */
   async detokenize(ids: ArrayLike<number>, options: DetokenizeOptions = {}): Promise<string> {
-    checkKeys("detokenize()", options, ["skipSpecial"]);
+    checkOptions("detokenize()", options, { skipSpecial: "a boolean" });
     this.#queue.check();
     return this.#engine.detokenize(toIds(ids), options.skipSpecial ?? true);
   }
 
   /** Number of tokens of a text, without BOS. */
-  async countTokens(text: string): Promise<number> {
-    this.#queue.check();
-    return (await this.#engine.tokenize(text, false)).length;
+  async countTokens(input: string): Promise<number> {
+    return (await this.tokenize(input, { addSpecial: false })).length;
   }
 
   /** Logits of every position of a context of its own. `chunk` tokens are computed at once (default: as many as fit). */
   async logits(ids: ArrayLike<number>, options: LogitsOptions = {}): Promise<Logits> {
-    checkKeys("logits()", options, ["chunk", "signal"]);
-    checkWhole("chunk", options.chunk, 1);
+    checkOptions("logits()", options, { chunk: whole(1), signal: "an AbortSignal" });
     const wanted = toIds(ids);
     const data = await this.#queue.run(options.signal, () => this.#engine.logits(wanted, options.chunk));
     return { data, nTokens: wanted.length, vocabSize: data.length / wanted.length };
@@ -121,8 +127,8 @@ if (Symbol.asyncDispose) {
 }
 
 function toIds(ids: ArrayLike<number>): Uint32Array {
-  const out = new Uint32Array(ids.length);
-  for (let i = 0; i < ids.length; i++) {
+  const out = new Uint32Array((ids as ArrayLike<number> | null)?.length ?? 0);
+  for (let i = 0; i < out.length; i++) {
     const id = ids[i];
     if (!Number.isInteger(id) || id! < 0 || id! > 0xffffffff) {
       throw new LacewingError("bad-request", `Token ids are whole numbers; found ${String(id)} at index ${i}.`);

@@ -1,12 +1,23 @@
 import { onAbort, throwIfAborted } from "./abort.js";
 import type { Engine, SamplingOptions } from "./engine.js";
 import { LacewingError } from "./errors.js";
-import { checkKeys, checkWhole, given } from "./options.js";
+import { checkOptions, given, whole } from "./options.js";
 import type { PromptQueue } from "./queue.js";
 import { Reply } from "./reply.js";
 import type { Message, PromptOptions, ReplyResult, SessionOptions } from "./types.js";
 
-const PROMPT_KEYS = ["maxTokens", "temperature", "topK", "topP", "minP", "repetitionPenalty", "stop", "seed", "ignoreEos", "signal"];
+const PROMPT_OPTIONS = {
+  maxTokens: whole(),
+  temperature: "a number",
+  topK: whole(),
+  topP: "a number",
+  minP: "a number",
+  repetitionPenalty: "a number",
+  stop: "a string or a list of strings",
+  seed: whole(0, 2 ** 53),
+  ignoreEos: "a boolean",
+  signal: "an AbortSignal",
+};
 
 /** A conversation with a model. A prompt that fails or is aborted leaves no trace in it. */
 export class Session {
@@ -43,17 +54,17 @@ export class Session {
    */
   prompt(input: string | Message | readonly Message[], options: PromptOptions = {}): Reply {
     const stop = new AbortController();
-    const { signal } = options;
-    const unlisten = onAbort(signal, () => stop.abort(signal?.reason));
-    const work = async (emit: (text: string) => void): Promise<ReplyResult> => {
-      this.#check();
-      checkKeys("prompt()", options, PROMPT_KEYS);
-      return this.#reply(input, samplingOf(options), stop.signal, emit);
+    const start = async (emit: (text: string) => void): Promise<ReplyResult> => {
+      const { signal, stop: ends, ...rest } = checkOptions("prompt()", options, PROMPT_OPTIONS);
+      const sampling = ends === undefined ? rest : { ...rest, stop: [ends].flat() };
+      const unlisten = onAbort(signal, () => stop.abort(signal?.reason));
+      const work = async (): Promise<ReplyResult> => {
+        this.#check();
+        return this.#reply(input, sampling, stop.signal, emit);
+      };
+      return this.#queue.run(stop.signal, work).finally(unlisten);
     };
-    return new Reply(
-      (emit) => this.#queue.run(stop.signal, () => work(emit)).finally(unlisten),
-      (reason) => stop.abort(reason),
-    );
+    return new Reply(start, (reason) => stop.abort(reason));
   }
 
   /**
@@ -147,11 +158,4 @@ function checkMessages(engine: Engine, messages: readonly Message[]): Message[] 
     }
   }
   return structuredClone(messages.map((message) => given(message) as Message));
-}
-
-function samplingOf(options: PromptOptions): SamplingOptions {
-  const { signal: _, stop, ...rest } = given(options);
-  for (const key of ["maxTokens", "topK"] as const) checkWhole(key, rest[key]);
-  checkWhole("seed", rest.seed, 0, 2 ** 53);
-  return stop === undefined ? rest : { ...rest, stop: typeof stop === "string" ? [stop] : stop };
 }

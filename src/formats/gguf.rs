@@ -65,10 +65,11 @@ impl Metadata {
             _ => None,
         }
     }
-    /// A bool value.
+    /// A bool value, or an integer 0 or 1, as some writers have it.
     pub fn bool(&self, key: &str) -> Option<bool> {
         match self.get(key)? {
             Value::Bool(b) => Some(*b),
+            Value::Int(i @ 0..=1) => Some(*i == 1),
             _ => None,
         }
     }

@@ -53,9 +53,9 @@ pub(super) async fn read(source: &dyn ByteSource, memory: &mut Memory) -> Result
     check_version(r.u32("its version").await?, source.name())?;
     let n_tensors = r.u64("the number of tensors").await?;
     let n_kv = r.u64("the number of metadata entries").await?;
-    // The shortest entries: an empty key with a one-byte value; a tensor without a name with one dimension.
+    // The shortest entries: an empty key with a one-byte value; a tensor without a name and dimensions.
     r.check_count(n_kv, 8 + 4 + 1, "metadata entries")?;
-    r.check_count(n_tensors, 8 + 4 + 8 + 4 + 8, "tensors")?;
+    r.check_count(n_tensors, 8 + 4 + 4 + 8, "tensors")?;
     let mut metadata = Metadata::default();
     let mut keys = HashSet::new();
     for _ in 0..n_kv {
@@ -408,8 +408,10 @@ impl Reader<'_> {
         let name = self.name("a tensor's name", MAX_NAME).await?;
         self.promise(name.len() as u64 + TENSOR)?;
         let n_dims = self.u32(&name).await?;
-        if !(1..=4).contains(&n_dims) {
-            return Err(self.bad(&format!("is damaged: tensor {name:?} has {n_dims} dimensions instead of 1 to 4")));
+        if n_dims > 4 {
+            return Err(
+                self.bad(&format!("is damaged: tensor {name:?} has {n_dims} dimensions; at most 4 are allowed"))
+            );
         }
         let mut shape = Vec::with_capacity(n_dims as usize);
         for _ in 0..n_dims {

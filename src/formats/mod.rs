@@ -193,9 +193,11 @@ pub struct TensorFile {
 impl TensorFile {
     /// The matrices and vectors that the tensors hold. In a GGUF and in plain safetensors every tensor is one.
     pub fn weights(&self) -> Vec<Weight> {
+        // Some writers of GGUF fill every shape up to four dimensions.
+        let ones = |shape: &[u64]| shape.iter().take_while(|n| **n == 1).count().min(shape.len().saturating_sub(1));
         let weight = |(i, t): (usize, &TensorInfo)| Weight {
             name: t.name.clone(),
-            shape: t.shape.clone(),
+            shape: t.shape[ones(&t.shape)..].to_vec(),
             stored: Stored::Blocks(t.dtype),
             tensors: vec![(Role::Weight, i)],
         };

@@ -42,6 +42,8 @@ pub struct Arch {
     pub scale_by_width_layers: Option<u32>,
     /// Activation when the file names none.
     pub activation: &'static str,
+    /// Longest context when config.json names none: the default of the class in transformers.
+    pub context_length: u32,
 }
 
 const LLAMA: Arch = Arch {
@@ -56,18 +58,27 @@ const LLAMA: Arch = Arch {
     window_rope_theta: None,
     scale_by_width_layers: None,
     activation: "silu",
+    context_length: 2048,
 };
 
 /// All rows.
 pub static ALL: &[Arch] = &[
     LLAMA,
-    Arch { name: "mistral", model_types: &["mistral"], gguf: &[], windows: Windows::All, ..LLAMA },
+    Arch {
+        name: "mistral",
+        model_types: &["mistral"],
+        gguf: &[],
+        windows: Windows::All,
+        context_length: 131072,
+        ..LLAMA
+    },
     Arch {
         name: "qwen2",
         model_types: &["qwen2"],
         gguf: &["qwen2"],
         gguf_permuted: false,
         windows: Windows::Asked,
+        context_length: 32768,
         ..LLAMA
     },
     Arch {
@@ -77,6 +88,7 @@ pub static ALL: &[Arch] = &[
         tensors: &[TOP, LLAMA_NORMS, PROJECTIONS, QK_NORMS],
         gguf_permuted: false,
         windows: Windows::Asked,
+        context_length: 32768,
         ..LLAMA
     },
     Arch {
@@ -91,6 +103,7 @@ pub static ALL: &[Arch] = &[
         window_rope_theta: Some(10000.0),
         scale_by_width_layers: Some(62), // Gemma 3 27B
         activation: "gelu_pytorch_tanh",
+        context_length: 131072,
     },
 ];
 

@@ -4,10 +4,10 @@
 
 pub use super::json::parse_json;
 pub use super::open::{GenerationDefaults, ModelFiles, open};
+pub use super::rope_config::RopeInfo;
 
 use super::archs::{Arch, Windows};
 use super::build::MAX_LAYERS;
-use super::spec::RopeScaling;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
 
@@ -28,69 +28,6 @@ impl PerLayer {
             PerLayer::All(n) => Some(*n),
             PerLayer::Each(list) => list.get(layer).copied(),
         }
-    }
-}
-
-/// One rotary embedding as the file describes it.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
-pub struct RopeInfo {
-    /// Layer type it is for (`full_attention`, ...); None = all layers.
-    pub layer_type: Option<String>,
-    /// `default`, `linear`, `llama3`, `yarn`, ...
-    pub kind: String,
-    /// Base.
-    pub theta: Option<f64>,
-    /// `factor`
-    pub factor: Option<f64>,
-    /// `low_freq_factor`
-    pub low: Option<f64>,
-    /// `high_freq_factor`
-    pub high: Option<f64>,
-    /// `original_max_position_embeddings`
-    pub original: Option<f64>,
-    /// `partial_rotary_factor`: rotated share of a head.
-    pub partial: Option<f64>,
-}
-
-impl RopeInfo {
-    /// The scaling, or an error that names a kind which does not run yet.
-    pub fn scaling(&self, context_length: u32) -> Result<RopeScaling> {
-        let positive = |name: &str, value: Option<f64>| match value {
-            Some(v) if v.is_finite() && v > 0.0 => Ok(v),
-            _ => Err(Error::BadFile(format!(
-                "rope type {} needs a positive number {name}, found {}",
-                self.kind,
-                value.map_or("none".into(), |v| v.to_string())
-            ))),
-        };
-        Ok(match self.kind.as_str() {
-            "default" | "none" => RopeScaling::None,
-            "linear" => match positive("factor", self.factor)? {
-                1.0 => RopeScaling::None,
-                factor => RopeScaling::Linear { factor },
-            },
-            "llama3" => {
-                let low = positive("low_freq_factor", self.low)?;
-                let high = positive("high_freq_factor", self.high)?;
-                if low >= high {
-                    return Err(Error::BadFile(format!(
-                        "rope type llama3 needs low_freq_factor < high_freq_factor, found {low} and {high}"
-                    )));
-                }
-                let original = self.original.or(Some(f64::from(context_length)));
-                RopeScaling::Llama3 {
-                    factor: positive("factor", self.factor)?,
-                    low,
-                    high,
-                    original: positive("original_max_position_embeddings", original)?,
-                }
-            }
-            kind => {
-                return Err(Error::UnsupportedModel(format!(
-                    "rope type {kind} is not supported yet (supported: default, linear, llama3)"
-                )));
-            }
-        })
     }
 }
 
@@ -207,7 +144,9 @@ impl ArchInfo {
             n_experts,
             n_experts_per_token: top_k,
             d_ff_expert: keys.u32(&["moe_intermediate_size", "moe_ffn_hidden_size"])?,
-            context_length: keys.context(&["max_position_embeddings", "n_positions", "max_sequence_length"])?,
+            context_length: keys
+                .context(&["max_position_embeddings", "n_positions", "max_sequence_length"])?
+                .or(arch.map(|a| a.context_length)),
             norm_eps: keys.f64(&["rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps"])?,
             ropes: ropes(&keys)?,
             n_rot: None,
@@ -220,7 +159,8 @@ impl ArchInfo {
             attention_bias: keys.bool(&["attention_bias"])?,
             mlp_bias: keys.bool(&["mlp_bias"])?,
             tied_embeddings: keys.bool(&["tie_word_embeddings"])?,
-            dtype: keys.str(&["dtype", "torch_dtype"])?,
+            // The tensors say their own types; a dictionary of types per part is not for us to judge.
+            dtype: keys.get(&["dtype", "torch_dtype"]).and_then(Value::as_str).map(str::to_string),
             quantization: quantization(&keys),
             activation_sparsity: keys.get(&["activation_sparsity"]).map(|v| match v.get("method") {
                 Some(Value::String(method)) => method.clone(),
@@ -244,7 +184,7 @@ fn quantization(keys: &Keys<'_>) -> Option<String> {
         (Some(method), None) => method.to_string(),
         // MLX writes {group_size, bits} and no method.
         (None, _) if q.get("bits").is_some() && q.get("group_size").is_some() => "mlx".into(),
-        (None, _) => "of an unnamed method".into(),
+        (None, _) => "an unnamed method".into(),
     })
 }
 
@@ -281,6 +221,12 @@ fn ropes(keys: &Keys<'_>) -> Result<Vec<RopeInfo>> {
             high: of.f64(&["high_freq_factor"])?,
             original: of.f64(&["original_max_position_embeddings"])?,
             partial: of.f64(&["partial_rotary_factor"])?.or(partial),
+            // 0 is as if absent.
+            fast: of.f64(&["beta_fast"])?.filter(|v| *v != 0.0),
+            slow: of.f64(&["beta_slow"])?.filter(|v| *v != 0.0),
+            truncate: of.bool(&["truncate"])?,
+            magnitude: of.f64(&["attention_factor"])?,
+            mscale: of.f64(&["mscale"])?.zip(of.f64(&["mscale_all_dim"])?).filter(|(all, part)| all * part != 0.0),
         })
     };
     // Of both, the older name counts, as in transformers 5.

@@ -2,6 +2,7 @@
 
 use super::archs::Arch;
 use super::config::{ArchInfo, PerLayer, RopeInfo, sorted};
+use super::rope_config::yarn_magnitude;
 use crate::error::{Error, Result};
 use crate::formats::gguf::{Metadata, Value};
 
@@ -87,17 +88,24 @@ fn layer_types(meta: &Metadata, key: &str) -> Vec<String> {
 fn rope(meta: &Metadata, arch: &str) -> RopeInfo {
     let float = |k: &str| meta.f64(&format!("{arch}.rope.{k}"));
     let factor = float("scaling.factor").or(float("scale_linear")).filter(|f| *f != 0.0);
-    let kind = meta.str(&format!("{arch}.rope.scaling.type"));
-    RopeInfo {
+    let magnitude = float("scaling.attn_factor");
+    let kind = match (meta.str(&format!("{arch}.rope.scaling.type")), factor) {
+        (None | Some("none" | "linear"), None) => "none",
+        (Some(kind), _) => kind,
         // A factor without a type is linear (llama.cpp's default); a factor of 1 changes nothing.
-        kind: match (kind, factor) {
-            (Some("linear"), None) | (None, None) => "none".into(),
-            (Some(kind), _) => kind.to_string(),
-            (None, Some(_)) => "linear".into(),
-        },
+        (None, Some(_)) => "linear",
+    };
+    RopeInfo {
+        // With a factor of 1, YaRN is a magnitude and nothing else.
+        kind: if kind == "none" && magnitude.is_some() { "yarn" } else { kind }.to_string(),
         theta: float("freq_base"),
-        factor,
+        // No factor is a factor of 1 here, other than in config.json.
+        factor: factor.filter(|_| kind != "none").or((kind == "yarn" || magnitude.is_some()).then_some(1.0)),
         original: float("scaling.original_context_length"),
+        fast: float("scaling.yarn_beta_fast"),
+        slow: float("scaling.yarn_beta_slow"),
+        // A multiplier of what YaRN suggests, not in place of it.
+        magnitude: magnitude.map(|times| times * factor.map_or(1.0, |factor| yarn_magnitude(factor, 1.0))),
         ..RopeInfo::default()
     }
 }

@@ -14,6 +14,7 @@ pub mod open;
 mod placer;
 pub mod plan;
 pub mod rope;
+mod rope_config;
 pub mod spec;
 pub mod tensors;
 pub mod upload;

@@ -237,11 +237,18 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
     drop(config);
     complete_names(&mut tensors);
     let spec = build(&info, &tensors, None)?;
-    let generation = read_json(files, "generation_config.json").await?.unwrap_or(Value::Null);
+    // Defaults only: what is no JSON counts as none, as in transformers.
+    let generation = read_whole(files, "generation_config.json", MAX_CONFIG).await?;
+    let generation =
+        generation.and_then(|bytes| parse_json("generation_config.json", &bytes).ok()).unwrap_or(Value::Null);
     let mut eos = info.eos_ids.clone();
     eos.extend(ids(generation.get("eos_token_id")));
     let template = read_whole(files, "chat_template.jinja", MAX_CONFIG).await?;
-    let template = template.map(String::from_utf8).transpose();
+    let mut tokenizer_json = read_whole(files, "tokenizer.json", MAX_TOKENIZER).await?;
+    // An editor's byte order mark, which JSON has not.
+    if let Some(bytes) = tokenizer_json.as_mut().filter(|bytes| bytes.starts_with("\u{feff}".as_bytes())) {
+        bytes.drain(..'\u{feff}'.len_utf8());
+    }
     Ok(ModelFiles {
         eos_ids: below(&sorted(eos), spec.vocab_size),
         spec,
@@ -249,11 +256,11 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
         tensors,
         text: TextFiles {
             gguf: None,
-            tokenizer_json: read_whole(files, "tokenizer.json", MAX_TOKENIZER).await?,
+            tokenizer_json,
             tokenizer_config: read_keys(files, "tokenizer_config.json").await?,
             special_tokens_map: read_keys(files, "special_tokens_map.json").await?,
-            chat_template_jinja: template
-                .map_err(|e| Error::BadFile(format!("chat_template.jinja is not UTF-8 text: {e}")))?,
+            // Bytes that are no text spoil the template for those who chat, not the load.
+            chat_template_jinja: template.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         },
         generation: GenerationDefaults::from_json(&generation),
     })

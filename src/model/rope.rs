@@ -19,6 +19,10 @@ pub fn inverse_frequencies(rope: &RopeSpec) -> Vec<f32> {
                 RopeScaling::Linear { factor } => inv / *factor as f32,
                 RopeScaling::Factors(factors) => inv / factors.get(i).copied().unwrap_or(1.0),
                 RopeScaling::Llama3 { factor, low, high, original } => llama3(inv, *factor, *low, *high, *original),
+                RopeScaling::Yarn { factor, .. } => {
+                    let slowed = yarn_ramp(rope, i);
+                    (1.0 - slowed) * inv + slowed * (inv / *factor as f32)
+                }
             }
         })
         .collect()
@@ -37,14 +41,30 @@ fn llama3(inv: f32, factor: f64, low: f64, high: f64, original: f64) -> f32 {
     (1.0 - smooth) * slow + smooth * inv
 }
 
+/// How much of pair `i` is divided by YaRN's factor, 0 to 1.
+fn yarn_ramp(rope: &RopeSpec, i: usize) -> f32 {
+    let RopeScaling::Yarn { fast, slow, original, truncate, .. } = rope.scaling else { return 0.0 };
+    let n_rot = f64::from(rope.n_rot);
+    // The pair that turns so many times within the original context.
+    let pair = |turns: f64| n_rot * (original / (turns * 2.0 * std::f64::consts::PI)).ln() / (2.0 * rope.theta.ln());
+    let (mut first, mut last) = (pair(fast), pair(slow));
+    if truncate {
+        (first, last) = (first.floor(), last.ceil());
+    }
+    let (first, last) = (first.max(0.0), last.min(n_rot - 1.0));
+    let width = if first == last { 0.001 } else { last - first };
+    ((i as f64 - first) / width).clamp(0.0, 1.0) as f32
+}
+
 /// cos and sin of `count` positions from `first`: f32 `[count, n_rot/2, 2]`.
 pub fn table(rope: &RopeSpec, first: u32, count: u32) -> Vec<f32> {
     let inverse = inverse_frequencies(rope);
+    let magnitude = if let RopeScaling::Yarn { magnitude, .. } = rope.scaling { magnitude as f32 } else { 1.0 };
     let mut out = Vec::with_capacity(count as usize * inverse.len() * 2);
     for position in (first..).take(count as usize) {
         for inv in &inverse {
             let (sin, cos) = f64::from(position as f32 * inv).sin_cos();
-            out.extend([cos as f32, sin as f32]);
+            out.extend([cos as f32 * magnitude, sin as f32 * magnitude]);
         }
     }
     out
@@ -157,6 +177,37 @@ mod tests {
         for (a, b) in scaled.iter().zip(&from_factors) {
             assert!((a - b).abs() <= 1e-6 * b);
         }
+    }
+
+    /// The frequencies that transformers computes for gpt-oss and DeepSeek-V2-Lite (runtime.md E0.3).
+    #[test]
+    fn yarn_agrees_with_transformers() {
+        let gpt_oss = RopeScaling::Yarn {
+            factor: 32.0,
+            fast: 32.0,
+            slow: 1.0,
+            original: 4096.0,
+            truncate: false,
+            magnitude: 1.5,
+        };
+        let deepseek =
+            RopeScaling::Yarn { factor: 40.0, fast: 32.0, slow: 1.0, original: 4096.0, truncate: true, magnitude: 1.0 };
+        for (theta, scaling, known) in [
+            (
+                1.5e5,
+                gpt_oss,
+                &[(0, 1.0), (8, 5.081_327_5e-2), (16, 4.564_839_2e-4), (24, 4.099_978_5e-6), (31, 3.023_511_4e-7)][..],
+            ),
+            (1e4, deepseek, &[(0, 1.0), (10, 5.623_413_4e-2), (20, 7.905_694e-4), (31, 3.333_803_6e-6)]),
+        ] {
+            let found = inverse_frequencies(&spec(64, theta, scaling));
+            for (i, known) in known {
+                assert!((found[*i] - known).abs() <= 1e-5 * known, "{i}: {} instead of {known}", found[*i]);
+            }
+        }
+        let loud =
+            RopeScaling::Yarn { factor: 2.0, fast: 32.0, slow: 1.0, original: 64.0, truncate: true, magnitude: 1.5 };
+        assert_eq!(table(&spec(8, 1e4, loud), 0, 1), [1.5, 0.0, 1.5, 0.0, 1.5, 0.0, 1.5, 0.0]);
     }
 
     #[test]

@@ -35,6 +35,22 @@ pub enum RopeScaling {
         /// original_max_position_embeddings
         original: f64,
     },
+    /// YaRN: pairs that turn more than `fast` times within the original context are kept, those that turn less than
+    /// `slow` times divided, between them a ramp over the pairs.
+    Yarn {
+        /// Divisor of low frequencies.
+        factor: f64,
+        /// beta_fast
+        fast: f64,
+        /// beta_slow
+        slow: f64,
+        /// original_max_position_embeddings
+        original: f64,
+        /// Whether the ends of the ramp are whole pairs.
+        truncate: bool,
+        /// Multiplies cos and sin (attention_factor).
+        magnitude: f64,
+    },
     /// inv_i / factors[i], from the GGUF tensor `rope_freqs.weight` (filled when that tensor is read).
     Factors(Vec<f32>),
 }

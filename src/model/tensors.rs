@@ -142,10 +142,18 @@ pub const QK_NORMS: &[Wanted] = &[
 pub const ROPE_FREQS: &str = "rope_freqs.weight";
 
 /// Ends of the names of tensors that may be present and are not weights of a matrix: computed anew or read elsewhere.
-const IGNORED: &[&str] =
-    &["inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", ROPE_FREQS, "attn_rot_embd.weight"];
+const IGNORED: &[&str] = &[
+    "inv_freq",
+    "rotary_emb.cos_cached",
+    "rotary_emb.sin_cached",
+    ROPE_FREQS,
+    "attn_rot_embd.weight",
+    "position_ids",
+    "causal_mask",
+    "masked_bias",
+];
 
-/// Whether a tensor that nothing claims may be left alone: tables of angles, and single numbers, which training code
+/// Whether a tensor that nothing claims may be left alone: tables of angles, positions and masks, and single numbers, which training code
 /// keeps beside the weights.
 pub(super) fn is_ignored(weight: &Weight) -> bool {
     weight.shape.is_empty() || IGNORED.iter().any(|end| weight.name.ends_with(end))

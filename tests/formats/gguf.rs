@@ -234,7 +234,7 @@ fn one_tensor(kind: u32, shape: &[u64], bytes: usize) -> Result<(Metadata, Tenso
 #[test]
 fn gguf_tensors_that_make_no_sense() {
     one_tensor(0, &[2, 4], 32).unwrap();
-    expect(one_tensor(0, &[], 32), "bad-file", "dimensions");
+    one_tensor(0, &[], 32).unwrap();
     expect(one_tensor(0, &[1, 1, 1, 1, 2], 32), "bad-file", "dimensions");
     for shape in [&[0_u64][..], &[0, 4], &[4, 0], &[0, u64::MAX]] {
         expect(one_tensor(0, shape, 32), "bad-file", "no elements");

@@ -53,7 +53,7 @@ async function install(folder) {
   return project;
 }
 
-function program(runtime, base) {
+function program(runtime, base, cases) {
   const suite = (name) => JSON.stringify(pathToFileURL(join(ROOT, "tests/platform", name)).href);
   return `import { load, LacewingError } from "lacewing";
 import { load as loadInWorker } from "lacewing/worker";
@@ -62,7 +62,7 @@ import { pathOfUrl } from "./node_modules/lacewing/dist/fs.js";
 import { HttpFiles } from "./node_modules/lacewing/dist/http.js";
 import { suite } from ${suite("suite.mjs")};
 import { runTests } from ${suite("harness.mjs")};
-const context = ${JSON.stringify({ where: runtime, base, modelPath: MODEL, real: runtime === "node" ? REAL : undefined })};
+const context = ${JSON.stringify({ where: runtime, base, cases, modelPath: MODEL, real: runtime === "node" ? REAL : undefined })};
 const counts = await runTests("${runtime}", suite({ ...context, pathOfUrl, HttpFiles, load, loadInWorker, LacewingError }));
 console.log("${RESULT}" + JSON.stringify(counts));
 `;
@@ -131,7 +131,7 @@ export async function runPlatforms(runtimes) {
         writeFileSync(join(project, "tint.mjs"), tintProgram());
         counts = await run(process.execPath, ["tint.mjs"], project);
       } else {
-        writeFileSync(join(project, "main.mjs"), program(runtime, fixtures.base));
+        writeFileSync(join(project, "main.mjs"), program(runtime, fixtures.base, runtime === "node" ? fixtures.cases : undefined));
         const deno = join(ROOT, "node_modules/deno/bin.cjs");
         counts = runtime === "deno"
           ? await run(process.execPath, [deno, "run", "--allow-all", "--unstable-webgpu", "--no-lock", "main.mjs"], project)

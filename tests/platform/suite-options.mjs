@@ -76,6 +76,65 @@ export function optionTests(context, { options, fetchBytes, MODEL, GREEDY, refer
         await model.dispose();
       }
     }],
+    ["every option of another kind is refused by name, with its value and what it must be", async () => {
+      const values = [NaN, Infinity, -1, 1.5, 2 ** 60, "5", null, true, {}, [], 3n, Symbol("x"), () => 1];
+      for (const [where, loadHere] of loads) {
+        const model = await loadHere(await file(), options);
+        const refused = async (option, kept, call) => {
+          for (const value of values) {
+            if (kept.includes(typeof value) || (kept.includes("list") && Array.isArray(value))) continue;
+            const { message, details } = await fails("bad-request", async () => call(value), LacewingError);
+            equal(details.option, option, `option of ${String(value?.length ?? value)} in ${where}`);
+            assert(message.startsWith(`${option} is `) && message.includes(" must be "), message);
+          }
+        };
+        const prompt = (option, ...kept) => refused(option, kept, (value) => model.session().prompt("x", { maxTokens: 1, [option]: value }));
+        for (const option of ["maxTokens", "topK", "seed", "temperature", "topP", "minP", "repetitionPenalty"]) {
+          // 1.5 and true are in the range of some of them: those that are numbers.
+          await prompt(option, ...(["temperature", "repetitionPenalty"].includes(option) ? ["number"] : []));
+        }
+        await prompt("stop", "string", "list");
+        await prompt("ignoreEos", "boolean");
+        await prompt("signal");
+        for (const [option, value] of [["temperature", NaN], ["temperature", Infinity], ["temperature", -1], ["repetitionPenalty", NaN], ["repetitionPenalty", 2 ** 60]]) {
+          const { message, details } = await fails("bad-request", model.session().prompt("x", { [option]: value }), LacewingError);
+          equal([details.option, message.startsWith(`${option} is `)], [option, true], message);
+        }
+        equal((await fails("bad-request", model.session().prompt("x", { stop: ["a", 5] }), LacewingError)).details.option, "stop", "option");
+        for (const seed of [Date.now(), 2 ** 53, 2 ** 53 - 1, 2 ** 32]) await model.session().prompt("x", { maxTokens: 1, temperature: 1, seed });
+        const loading = (option, ...kept) => refused(option, kept, (value) => loadHere(bytes, { ...options, [option]: value }));
+        for (const option of ["contextLength", "depth", "tier", "signal"]) await loading(option);
+        for (const option of ["onProgress", "fetch"]) await loading(option, "function");
+        for (const option of ["kv", "headers"]) await refused(option, ["object"], (value) => loadHere(bytes, { ...options, [option]: value }));
+        for (const option of ["kv", "headers"]) await fails("bad-request", loadHere(bytes, { ...options, [option]: null }), LacewingError);
+        await loading("allowSoftwareAdapter", "boolean");
+        await refused("kv.storage", [], (value) => loadHere(bytes, { ...options, kv: { storage: value } }));
+        await refused("addSpecial", ["boolean"], (value) => model.tokenize("x", { addSpecial: value }));
+        await refused("skipSpecial", ["boolean"], (value) => model.detokenize([5], { skipSpecial: value }));
+        await refused("chunk", [], (value) => model.logits([1], { chunk: value }));
+        await refused("system", ["string"], (value) => model.session({ system: value }));
+        const text = "The input of tokenize()";
+        await refused(text, ["string"], (value) => model.tokenize(value));
+        await refused(text, ["string"], (value) => model.countTokens(value));
+        for (const ids of values) {
+          await fails("bad-request", async () => model.logits(ids), LacewingError);
+          await fails("bad-request", async () => model.detokenize(ids), LacewingError);
+        }
+        for (const none of [null, 5, "x", []]) {
+          for (const call of [() => loadHere(bytes, none), () => model.session(none), () => model.session().prompt("x", none), () => model.tokenize("x", none), () => model.logits([1], none)]) {
+            const { message } = await fails("bad-request", async () => call(), LacewingError);
+            assert(message.includes("are an object"), message);
+          }
+        }
+        for (const [call, key] of [[() => loadHere(bytes, { toString: 1 }), "toString"], [() => model.session({ systemPrompt: "x" }), "systemPrompt"], [() => model.session().prompt("x", { max_tokens: 5 }), "max_tokens"], [() => model.tokenize("x", { add_special: true }), "add_special"]]) {
+          const error = await fails("bad-request", async () => call(), LacewingError);
+          equal(error.details.key, key, "key");
+          assert(error.message.includes("it knows"), error.message);
+        }
+        equal(await reply(model), await reference(), `reply afterwards in ${where}`);
+        await model.dispose();
+      }
+    }],
     ["no call leaves a listener on the caller's signal", async () => {
       for (const [where, loadHere] of loads) {
         const { controller, signal, counts } = countingSignal();

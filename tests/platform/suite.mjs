@@ -4,11 +4,14 @@
 //   where                               name of the runtime
 //   HttpFiles                           of dist/http.js, which is no entry of the package
 //   modelPath, pathOfUrl                path of a golden model and fs.ts's function, where the runtime has paths
+//   cases                               folder with the files of the table of cases, where all are to be tried
 //   slow                                whether compiling the shaders of a load takes long (SwiftShader)
 //   real                                path or URL of a trained model, where one is to be tested
 import { assert, equal, fails, Skip } from "./harness.mjs";
+import { caseTests } from "./suite-cases.mjs";
 import { downloadTests } from "./suite-download.mjs";
 import { httpTests } from "./suite-http.mjs";
+import { nameTests } from "./suite-names.mjs";
 import { optionTests } from "./suite-options.mjs";
 import { realTests } from "./suite-real.mjs";
 import { sessionTests } from "./suite-sessions.mjs";
@@ -238,6 +241,8 @@ export function suite(context) {
       setTimeout(() => stop.abort(), 200);
       await fails("aborted", slow, LacewingError);
     }],
+    ...caseTests(context, common),
+    ...nameTests(context, common),
     ...downloadTests(context, common),
     ...httpTests(context, common),
     ...optionTests(context, common),

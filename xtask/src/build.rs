@@ -96,6 +96,7 @@ fn build_wasm(dist: &Path) -> Result<(), String> {
             bindgen.omit_default_module_path(true).reset_state_function(true).typescript(true).generate(dist)
         })
         .map_err(|e| format!("wasm-bindgen failed on {}: {e}", input.display()))?;
+    strip_docs(&dist.join("lacewing.js"))?;
     let wasm = dist.join("lacewing_bg.wasm");
     let wasm = wasm.to_str().ok_or("the path of the repository is not UTF-8")?;
     let wasm_opt = tool("node_modules/binaryen/bin/wasm-opt")?;
@@ -103,6 +104,20 @@ fn build_wasm(dist: &Path) -> Result<(), String> {
     args.extend(WASM_FEATURES);
     args.extend([wasm, "-o", wasm]);
     run_command("node", &args)
+}
+
+/// Takes the documentation out of wasm-bindgen's JavaScript: `lacewing.d.ts` has it, too, and no page needs to load it.
+fn strip_docs(js: &Path) -> Result<(), String> {
+    let text = fs::read_to_string(js).map_err(|e| format!("cannot read {}: {e}", js.display()))?;
+    let mut inside = false;
+    let kept = text.lines().filter(|line| {
+        inside |= line.trim_start().starts_with("/**");
+        let doc = inside;
+        inside &= !line.trim_end().ends_with("*/");
+        !doc
+    });
+    let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
+    fs::write(js, kept).map_err(|e| format!("cannot write {}: {e}", js.display()))
 }
 
 /// Where cargo puts its output: as cargo itself decides it for the two usual ways of setting it.
