@@ -12,6 +12,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+# llama_token_attr: unknown, control, user-defined.
+ADDED_ATTRIBUTES = 1 | 8 | 16
 # Names of the table of llama.cpp, in its order.
 PRES = """default minicpm5 llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano deepseek-llm
 deepseek-coder deepseek-v3 spark2_5 youtu falcon mpt starcoder gpt-2 phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de
@@ -46,10 +48,12 @@ class Llama:
         lib.llama_model_load_from_file.argtypes = [ctypes.c_char_p, Params]
         lib.llama_model_get_vocab.argtypes = lib.llama_model_free.argtypes = [ctypes.c_void_p]
         lib.llama_tokenize.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_bool, ctypes.c_bool]
-        lib.llama_token_to_piece.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32, ctypes.c_bool]
+        lib.llama_detokenize.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32, ctypes.c_bool, ctypes.c_bool]
         lib.llama_vocab_is_eog.argtypes = [ctypes.c_void_p, ctypes.c_int32]
         lib.llama_vocab_is_eog.restype = ctypes.c_bool
         lib.llama_vocab_n_tokens.argtypes = [ctypes.c_void_p]
+        lib.llama_vocab_get_text.argtypes = lib.llama_vocab_get_attr.argtypes = [ctypes.c_void_p, ctypes.c_int32]
+        lib.llama_vocab_get_text.restype = ctypes.c_char_p
 
     def open(self, path):
         model = self.lib.llama_model_load_from_file(path.encode(), self.params)
@@ -67,9 +71,17 @@ class Llama:
         assert n >= 0, n
         return list(out[:n])
 
-    def pieces(self, vocab, ids, special):
-        out = ctypes.create_string_buffer(1 << 16)
-        return [out.raw[: self.lib.llama_token_to_piece(vocab, i, out, len(out), 0, special)] for i in ids]
+    def decode(self, vocab, ids, special):
+        """Bytes of ids; `special` writes special tokens out."""
+        out = ctypes.create_string_buffer(1 << 20)
+        n = self.lib.llama_detokenize(vocab, (ctypes.c_int32 * len(ids))(*ids), len(ids), out, len(out), False, special)
+        assert n >= 0, n
+        return out.raw[:n]
+
+    def added(self, vocab):
+        """Texts of tokens that are found before anything else happens to a text."""
+        ids = range(self.lib.llama_vocab_n_tokens(vocab))
+        return [self.lib.llama_vocab_get_text(vocab, i).decode() for i in ids if self.lib.llama_vocab_get_attr(vocab, i) & ADDED_ATTRIBUTES]
 
     def ends(self, vocab):
         return [i for i in range(self.lib.llama_vocab_n_tokens(vocab)) if self.lib.llama_vocab_is_eog(vocab, i)]
