@@ -4,7 +4,7 @@
 //! tokens, and the former as the pieces of a stream.
 
 use lacewing::formats::{gguf, local};
-use lacewing::text::{Detokenizer, Tokenizer};
+use lacewing::text::{Detokenizer, Tokenizer, TokenizerConfig};
 use std::io::BufRead;
 use std::path::Path;
 
@@ -21,7 +21,10 @@ fn open(path: &Path) -> Result<Tokenizer, Failure> {
         Ok(if file.is_file() { Some(serde_json::from_slice(&std::fs::read(file)?)?) } else { None })
     };
     let (config, map) = (beside("tokenizer_config.json")?, beside("special_tokens_map.json")?);
-    Ok(Tokenizer::from_json(std::fs::read(json)?, config.as_ref(), map.as_ref())?)
+    let added = beside("added_tokens.json")?;
+    let files =
+        TokenizerConfig { config: config.as_ref(), special_tokens_map: map.as_ref(), added_tokens: added.as_ref() };
+    Ok(Tokenizer::from_json(std::fs::read(json)?, files)?)
 }
 
 fn main() -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use super::limits;
 use super::pretokenizer::{self, Pre, Spelling};
 use super::spm::Spm;
-use super::tokenizer::{Inner, Pipeline, Specials, SpmPipeline, Tokenizer};
+use super::tokenizer::{Inner, Pipeline, Specials, SpmPipeline, Tokenizer, TokenizerConfig};
 use crate::error::{Error, Result};
 use crate::formats::gguf::{Metadata, Value as Meta};
 use serde_json::{Value, json};
@@ -167,7 +167,7 @@ fn finish(
         ends.retain(|&id| id != eos);
         ends.insert(0, eos);
     }
-    let specials = Specials::Around(before.into_iter().collect(), after.into_iter().collect());
+    let specials = Specials::Around(before, after);
     Tokenizer {
         inner: Rc::new(Inner { pipeline, specials, always_bos: before, vocab_size: table.n_tokens, bos, eos: ends }),
     }
@@ -179,7 +179,7 @@ fn from_huggingface(mut meta: Metadata) -> Result<Tokenizer> {
     let Some((_, Meta::String(json))) = entry.map(|at| meta.entries.swap_remove(at)) else {
         return Err(bad("tokenizer.huggingface.json is not a text"));
     };
-    let tokenizer = Tokenizer::from_json(json, None, None)?;
+    let tokenizer = Tokenizer::from_json(json, TokenizerConfig::default())?;
     let id = |name: &str| meta.u32(&format!("tokenizer.ggml.{name}_token_id"));
     let mut inner = Rc::into_inner(tokenizer.inner).expect("no clone was made");
     inner.bos = id("bos");

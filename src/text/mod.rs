@@ -14,4 +14,4 @@ mod tokenizer_json;
 
 pub use chat::{ChatTemplate, RenderOptions};
 pub use stream::Detokenizer;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Tokenizer, TokenizerConfig};

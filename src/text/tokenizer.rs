@@ -1,10 +1,10 @@
 //! Text <-> ids, from a `tokenizer.json` or from GGUF metadata.
 
+pub use super::added::TokenizerConfig;
 use super::byte_pieces;
 use super::spm::Spm;
 use crate::error::{Error, Result};
 use crate::formats::gguf::Metadata;
-use serde_json::Value;
 use std::rc::Rc;
 use tokenizers::{
     Decoder, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl,
@@ -37,7 +37,7 @@ pub(super) enum Specials {
     /// The post-processor of tokenizer.json.
     PostProcessor,
     /// These ids go before and after the text.
-    Around(Vec<u32>, Vec<u32>),
+    Around(Option<u32>, Option<u32>),
 }
 
 /// What a [`Tokenizer`] shares with its clones.
@@ -58,34 +58,32 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// From the bytes of a `tokenizer.json`; `config` is tokenizer_config.json and `special_tokens_map` the file of
-    /// that name: they say which tokens are BOS and EOS, and may name tokens that tokenizer.json lacks. Errors: `bad-file`.
-    pub fn from_json(
-        bytes: impl AsRef<[u8]>,
-        config: Option<&Value>,
-        special_tokens_map: Option<&Value>,
-    ) -> Result<Tokenizer> {
+    /// From the bytes of a `tokenizer.json` and the small files beside it: they say which tokens are BOS and EOS, and may
+    /// name tokens that tokenizer.json lacks. Errors: `bad-file`.
+    pub fn from_json(bytes: impl AsRef<[u8]>, files: TokenizerConfig) -> Result<Tokenizer> {
         let (mut library, mut vocab_size) = super::tokenizer_json::read(bytes)?;
-        let added = super::added::lacking(&library, config, special_tokens_map)?;
-        library.add_tokens(&added);
-        let ids = added.iter().filter_map(|token| library.token_to_id(&token.content));
+        let added = super::added::read(&library, files)?;
+        library.add_tokens(&added.tokens);
+        let ids = added.tokens.iter().filter_map(|token| library.token_to_id(&token.content));
         vocab_size = ids.map(|id| id as usize + 1).fold(vocab_size, usize::max);
         // A file may carry the settings of some training run; a prompt is never cut or padded here.
         library
             .with_padding(None)
             .with_truncation(None)
             .map_err(|e| Error::BadFile(format!("tokenizer.json: truncation cannot be switched off: {e}")))?;
-        let special = |key: &str| {
-            [config, special_tokens_map].into_iter().flatten().find_map(|file| {
-                let token = &file[key];
-                token.as_str().or_else(|| token["content"].as_str()).and_then(|t| library.token_to_id(t))
-            })
-        };
-        let (bos, eos) = (special("bos_token"), special("eos_token"));
-        let specials = specials_of_config(config, bos, eos);
-        let pipeline = Pipeline::Library(Box::new(library));
-        let eos = eos.into_iter().collect();
-        Ok(Tokenizer { inner: Rc::new(Inner { pipeline, specials, always_bos: None, vocab_size, bos, eos }) })
+        let id = |text: Option<String>| text.and_then(|text| library.token_to_id(&text));
+        let (bos, eos) = (id(added.bos), id(added.eos).into_iter().collect());
+        Ok(Tokenizer {
+            inner: Rc::new(Inner {
+                pipeline: Pipeline::Library(Box::new(library)),
+                // Not add_bos_token of tokenizer_config.json, which transformers does not read beside a tokenizer.json.
+                specials: Specials::PostProcessor,
+                always_bos: None,
+                vocab_size,
+                bos,
+                eos,
+            }),
+        })
     }
 
     /// From the `tokenizer.*` keys of a GGUF file, whose lists are taken over or freed. Errors: `bad-file` when keys are missing or contradict each other,
@@ -99,24 +97,38 @@ impl Tokenizer {
     /// `add_special` adds what the model expects around a plain text (BOS, for some EOS). Use `false` for the output of
     /// a chat template, or [`Tokenizer::encode_chat`]. A text that already begins with BOS (or ends with EOS) does not get a second one.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
-        let library = add_special && matches!(self.inner.specials, Specials::PostProcessor);
-        let encoding = on_pipeline!(&self.inner.pipeline, p => p.encode_fast(text, library))
-            .map_err(|e| Error::BadRequest(format!("the text cannot be tokenized: {e}")))?;
+        let fail = |e| Error::BadRequest(format!("the text cannot be tokenized: {e}"));
+        let encoding = on_pipeline!(&self.inner.pipeline, p => p.encode_fast(text, false)).map_err(fail)?;
         let mut ids = encoding.get_ids().to_vec();
         if !add_special {
             return Ok(ids);
         }
-        if let Specials::Around(before, after) = &self.inner.specials {
-            if !(before.len() == 1 && ids.first() == before.first()) {
-                ids.splice(0..0, before.iter().copied());
+        match &self.inner.specials {
+            Specials::PostProcessor => {
+                let written = self.leading_bos(&ids);
+                let whole =
+                    on_pipeline!(&self.inner.pipeline, p => p.post_process(encoding, None, true)).map_err(fail)?;
+                ids = whole.get_ids().to_vec();
+                if written > 0 && self.leading_bos(&ids) > written {
+                    ids.remove(0);
+                }
             }
-            if !(after.len() == 1 && ids.len() > before.len() && ids.last() == after.last()) {
-                ids.extend(after);
+            Specials::Around(before, after) => {
+                if before.is_some() && before.as_ref() != ids.first() {
+                    ids.splice(0..0, *before);
+                }
+                let own = ids.len() - usize::from(before.is_some());
+                if after.is_some() && (own == 0 || after.as_ref() != ids.last()) {
+                    ids.extend(*after);
+                }
             }
-        } else if ids.len() > 1 && ids[0] == ids[1] && Some(ids[0]) == self.inner.bos {
-            ids.remove(0);
         }
         Ok(ids)
+    }
+
+    /// How many BOS begin these ids.
+    fn leading_bos(&self, ids: &[u32]) -> usize {
+        ids.iter().take_while(|id| Some(**id) == self.inner.bos).count()
     }
 
     /// Ids of what a chat template gave. Templates of Hugging Face write BOS themselves, and like transformers nothing is
@@ -125,8 +137,7 @@ impl Tokenizer {
     pub fn encode_chat(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = self.encode(text, false)?;
         if let Some(bos) = self.inner.always_bos {
-            let written = ids.iter().take_while(|id| **id == bos).count();
-            ids.splice(..written, [bos]);
+            ids.splice(..self.leading_bos(&ids), [bos]);
         }
         Ok(ids)
     }
@@ -188,19 +199,4 @@ impl Tokenizer {
     pub fn eos_text(&self) -> Option<String> {
         self.inner.eos.first().and_then(|&id| self.token_str(id))
     }
-}
-
-/// transformers rebuilds the post-processor of some classes from `add_bos_token` and `add_eos_token`.
-fn specials_of_config(config: Option<&Value>, bos: Option<u32>, eos: Option<u32>) -> Specials {
-    let Some(config) = config else { return Specials::PostProcessor };
-    let class = config["tokenizer_class"].as_str().unwrap_or_default();
-    let rebuilt = ["LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "CohereTokenizer"]
-        .iter()
-        .any(|name| class.strip_suffix("Fast").unwrap_or(class) == *name);
-    let (add_bos, add_eos) = (config["add_bos_token"].as_bool(), config["add_eos_token"].as_bool());
-    if !rebuilt || (add_bos.is_none() && add_eos.is_none()) {
-        return Specials::PostProcessor;
-    }
-    let pick = |add: bool, id: Option<u32>| id.filter(|_| add).into_iter().collect();
-    Specials::Around(pick(add_bos.unwrap_or(true), bos), pick(add_eos.unwrap_or(false), eos))
 }
