@@ -2,7 +2,8 @@
 
 pub use super::added::TokenizerConfig;
 use super::byte_pieces;
-use super::spm::Spm;
+use super::gguf_decode;
+use super::gguf_model::GgufModel;
 use crate::error::{Error, Result};
 use crate::formats::gguf::Metadata;
 use std::rc::Rc;
@@ -10,16 +11,16 @@ use tokenizers::{
     Decoder, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl,
 };
 
-/// A pipeline around the SentencePiece model of GGUF, which the `tokenizers` crate does not have.
-pub(super) type SpmPipeline =
-    TokenizerImpl<Spm, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
+/// A pipeline around a model of GGUF that the `tokenizers` crate does not have.
+pub(super) type GgufPipeline =
+    TokenizerImpl<GgufModel, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
 
-/// Normalizer, pre-tokenizer, model and decoder.
+/// Normalizer, pre-tokenizer and model; of a tokenizer.json the decoder, too.
 pub(super) enum Pipeline {
     /// Everything that `tokenizers` knows.
     Library(Box<tokenizers::Tokenizer>),
-    /// SentencePiece BPE by scores.
-    Spm(Box<SpmPipeline>),
+    /// SentencePiece BPE by scores, and GGUF's WordPiece.
+    Gguf(Box<GgufPipeline>),
 }
 
 /// Runs the same call on either pipeline.
@@ -27,7 +28,7 @@ macro_rules! on_pipeline {
     ($pipeline:expr, $p:ident => $call:expr) => {
         match $pipeline {
             Pipeline::Library($p) => $call,
-            Pipeline::Spm($p) => $call,
+            Pipeline::Gguf($p) => $call,
         }
     };
 }
@@ -43,6 +44,8 @@ pub(super) enum Specials {
 /// What a [`Tokenizer`] shares with its clones.
 pub(super) struct Inner {
     pub pipeline: Pipeline,
+    /// What makes text of the ids of a GGUF vocabulary.
+    pub gguf: Option<gguf_decode::Decoder>,
     pub specials: Specials,
     /// BOS of a GGUF that wants one before everything, prompts of chat templates included.
     pub always_bos: Option<u32>,
@@ -76,6 +79,7 @@ impl Tokenizer {
         Ok(Tokenizer {
             inner: Rc::new(Inner {
                 pipeline: Pipeline::Library(Box::new(library)),
+                gguf: None,
                 // Not add_bos_token of tokenizer_config.json, which transformers does not read beside a tokenizer.json.
                 specials: Specials::PostProcessor,
                 always_bos: None,
@@ -145,6 +149,9 @@ impl Tokenizer {
     /// Text of ids; `skip_special` leaves out special tokens. Ids beyond the vocabulary give no text; bytes that are
     /// not UTF-8 become U+FFFD.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        if let Some(gguf) = &self.inner.gguf {
+            return Ok(gguf.decode(ids, skip_special, |id| self.token_str(id)));
+        }
         on_pipeline!(&self.inner.pipeline, p => match p.get_decoder() {
             Some(decoder) if byte_pieces::has_fallback(decoder) => {
                 let special = |id: &u32| skip_special && self.is_special(*id);
@@ -172,6 +179,11 @@ impl Tokenizer {
     /// `generation_config.json` may know more.
     pub fn eos_ids(&self) -> Vec<u32> {
         self.inner.eos.clone()
+    }
+
+    /// Whether the text of ids may change where it has been certain: WordPiece takes spaces away around what follows.
+    pub(super) fn tidies(&self) -> bool {
+        self.inner.gguf.as_ref().is_some_and(|gguf| gguf.spelled == gguf_decode::Spelled::Words)
     }
 
     /// A token as the vocabulary spells it (with `Ġ` or `▁` for spaces); None beyond the vocabulary.
