@@ -4,6 +4,7 @@ mod added;
 mod ends;
 mod fuzz;
 mod goldens;
+mod kinds;
 mod pre;
 mod templates;
 

@@ -2,8 +2,10 @@
 
 LIBRARY is a shared library that exports llama.h: xllamacpp.abi3.so of the PyPI package xllamacpp, version 2026.10.11549
 (llama.cpp b11549).
-Writes bpe.json and spm.json (vocabularies trained on texts that nothing cuts, so that merges reach over every place
-where a pre-tokenizer may cut) and goldens.json: for each vocabulary and each of fuzz.texts(1, 300) a hash of its ids.
+Reads or trains bpe.json and spm.json (vocabularies of texts that nothing cuts, so that merges reach over every place
+where a pre-tokenizer may cut). Writes goldens.json: for each of fuzz.texts(1, 300) and each `tokenizer.ggml.pre` a hash
+of its ids; for SentencePiece and WordPiece with each of their keys a hash of its ids, those with BOS and the like, and
+the texts of both.
 """
 
 import ctypes, json, os, struct, sys, tempfile
@@ -12,6 +14,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+# llama_vocab_type.
+BPE = 2
 # llama_token_attr: unknown, control, user-defined.
 ADDED_ATTRIBUTES = 1 | 8 | 16
 # Names of the table of llama.cpp, in its order.
@@ -29,6 +33,14 @@ ADDED = [("<s>", CONTROL), ("</s>", CONTROL), ("<|user|>", USER_DEFINED), ("<|en
 RAW = ["gemma4", "granite-embed-multi-311m", "mmbert", "sarvam-moe", "whitespace"]
 
 
+def single(with_special, ids):
+    """Without the BOS that was put before one, and the end that was put behind one."""
+    n = len(ids)
+    if ids and with_special[: n + 1] == ids[:1] + ids:
+        with_special = with_special[1:]
+    return with_special[:-1] if ids and with_special[-n - 1:] == ids + ids[-1:] else with_special
+
+
 class Llama:
     """The parts of llama.h that vocabularies need."""
 
@@ -37,6 +49,7 @@ class Llama:
 
         class Params(ctypes.Structure):
             _fields_ = [("before", ctypes.c_ubyte * 72), ("vocab_only", ctypes.c_bool), ("after", ctypes.c_ubyte * 7)]
+        self.out = ctypes.create_string_buffer(1 << 20)
         self.quiet = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda *_: None)
         lib.llama_log_set(self.quiet, None)
         lib.llama_model_default_params.restype = Params
@@ -48,7 +61,9 @@ class Llama:
         lib.llama_model_load_from_file.argtypes = [ctypes.c_char_p, Params]
         lib.llama_model_get_vocab.argtypes = lib.llama_model_free.argtypes = [ctypes.c_void_p]
         lib.llama_tokenize.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_bool, ctypes.c_bool]
-        lib.llama_detokenize.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32, ctypes.c_bool, ctypes.c_bool]
+        lib.llama_vocab_type.argtypes = [ctypes.c_void_p]
+        lib.llama_token_to_piece.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32, ctypes.c_bool]
+        lib.llama_detokenize.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_bool, ctypes.c_bool]
         lib.llama_vocab_is_eog.argtypes = [ctypes.c_void_p, ctypes.c_int32]
         lib.llama_vocab_is_eog.restype = ctypes.c_bool
         lib.llama_vocab_n_tokens.argtypes = [ctypes.c_void_p]
@@ -71,12 +86,28 @@ class Llama:
         assert n >= 0, n
         return list(out[:n])
 
-    def decode(self, vocab, ids, special):
-        """Bytes of ids; `special` writes special tokens out."""
-        out = ctypes.create_string_buffer(1 << 20)
-        n = self.lib.llama_detokenize(vocab, (ctypes.c_int32 * len(ids))(*ids), len(ids), out, len(out), False, special)
+    def piece(self, vocab, i, special):
+        """Bytes of one id; `special` writes special tokens out."""
+        n = self.lib.llama_token_to_piece(vocab, i, self.out, len(self.out), 0, special)
         assert n >= 0, n
-        return out.raw[:n]
+        return self.out.raw[:n]
+
+    def decode(self, vocab, ids, special):
+        """Bytes of ids: of byte-level BPE piece by piece, as llama_detokenize takes spaces away from some of them."""
+        if self.lib.llama_vocab_type(vocab) == BPE:
+            return b"".join(self.piece(vocab, i, special) for i in ids)
+        n = self.lib.llama_detokenize(vocab, (ctypes.c_int32 * len(ids))(*ids), len(ids), self.out, len(self.out), False, special)
+        assert n >= 0, n
+        return self.out.raw[:n]
+
+    def answer(self, vocab, text):
+        """Ids, ids with BOS and the like, and the texts of the former without and with special tokens.
+
+        No second BOS; and no space at the beginning of a text whose special tokens are left out.
+        """
+        ids = self.encode(vocab, text)
+        shown = next((i for i, id in enumerate(ids) if self.piece(vocab, id, False)), len(ids))
+        return ids, single(self.encode(vocab, text, True), ids), self.decode(vocab, ids[shown:], False), self.decode(vocab, ids, True)
 
     def added(self, vocab):
         """Texts of tokens that are found before anything else happens to a text."""
@@ -138,7 +169,17 @@ def train(byte_level):
 
 
 def vocabularies():
-    """bpe.json and spm.json: {tokens, types, merges}."""
+    """bpe.json and spm.json: {tokens, types, merges}; trained where they are not there, as no two trainings are equal."""
+    paths = [os.path.join(HERE, name) for name in ("bpe.json", "spm.json")]
+    if not all(map(os.path.exists, paths)):
+        for path, vocab in zip(paths, train_both()):
+            with open(path, "w") as f:
+                json.dump(vocab, f, ensure_ascii=False, separators=(",", ":"))
+                f.write("\n")
+    return [json.load(open(path)) for path in paths]
+
+
+def train_both():
     tokens, merges = train(True)
     # Tokens that no merge reaches: what ignore_merges is for.
     whole = ["iPhone", "HTTP", "Server", "ĠHello", "Ġreturn", "123", "456", "'re", "'VE", "Camel", "ĊĊĊ", "ĠĠĠ", ".c", "ÐĶÐ°", "777"]
@@ -151,13 +192,38 @@ def vocabularies():
     return bpe, spm
 
 
+SPM = [{}, {"add_space_prefix": False}, {"add_bos_token": False, "add_eos_token": True}, {"general.name": "Phi-3 mini", "more": ["<|endoftext|>"]}, {"scores": None}]
+WORD_PIECE = [{}, {"add_bos_token": False, "add_sep_token": False, "add_eos_token": True}, {"normalizer.lowercase": False}, {"normalizer.strip_accents": False}]
+
+
+def other_kinds(llama, spm, texts, scratch):
+    """For each kind of vocabulary and each of its keys: hashes of all that llama.cpp says of each text."""
+    id = spm["tokens"].index
+    rank = {left + right: -float(i) for i, (left, right) in enumerate(m.split(" ") for m in spm["merges"])}
+    base = {"tokens": spm["tokens"], "token_type": spm["types"], "bos_token_id": id("<s>"), "eos_token_id": id("</s>"), "unknown_token_id": id("<unk>")}
+    # llama.cpp has no bytes in WordPiece.
+    types = [NORMAL if kind == BYTE else kind for kind in spm["types"]]
+    llama_base = {"model": "llama", "scores": [rank.get(t, 0.0) for t in spm["tokens"]]}
+    rows = []
+    for kind, keys in [(llama_base, SPM), ({"model": "bert", "token_type": types, "seperator_token_id": id("</s>")}, WORD_PIECE)]:
+        for more in keys:
+            entries = {k: v for k, v in {**base, **kind, **more}.items() if v is not None}
+            for control in entries.pop("more", []):
+                entries |= {"tokens": entries["tokens"] + [control], "token_type": entries["token_type"] + [CONTROL], "scores": entries["scores"] + [0.0]}
+            gguf(scratch, {k if k.startswith("general.") else f"tokenizer.ggml.{k}": v for k, v in entries.items()})
+            model, vocab = llama.open(scratch)
+            hashes = ""
+            for text in texts:
+                ids, with_special, plain, whole = llama.answer(vocab, text)
+                hashes += hash_of([*ids, 2**32 - 1, *with_special, 2**32 - 1, *plain, 2**32 - 1, *whole])
+            llama.close(model)
+            rows.append({"model": kind["model"], "keys": more, "hashes": hashes})
+    return rows
+
+
 def main():
     llama = Llama(sys.argv[1])
     bpe, spm = vocabularies()
-    for name, vocab in (("bpe", bpe), ("spm", spm)):
-        with open(os.path.join(HERE, name + ".json"), "w") as f:
-            json.dump(vocab, f, ensure_ascii=False, separators=(",", ":"))
-            f.write("\n")
     texts = fuzz.texts(1, 300)
     scratch = os.path.join(tempfile.mkdtemp(), "vocab.gguf")
     rows, unknown = {}, []
@@ -177,7 +243,7 @@ def main():
             unknown.append(pre)
     print("not known to this llama.cpp:", unknown)
     with open(os.path.join(HERE, "goldens.json"), "w") as f:
-        json.dump({"gpt2": rows}, f, ensure_ascii=False, indent=0)
+        json.dump({"gpt2": rows, "others": other_kinds(llama, spm, texts, scratch)}, f, ensure_ascii=False, indent=0)
         f.write("\n")
     print(len(rows), [v for v in rows.values()])
 
