@@ -1,7 +1,8 @@
 //! The small files beside a tokenizer.json against AutoTokenizer of transformers, whose results
 //! tests/goldens/tokenizers/make_added.py has hashed.
 
-use super::goldens::{golden, hash, strings};
+use super::fuzz::hash;
+use super::goldens::{golden, strings};
 use super::templates::words;
 use lacewing::text::{Tokenizer, TokenizerConfig};
 use serde_json::{Value, json};

@@ -1,10 +1,11 @@
-//! SentencePiece and WordPiece vocabularies of GGUF against llama.cpp: ids, ids with BOS and the like, texts and
-//! streams, as tests/goldens/tokenizers/make_goldens.py has hashed them.
+//! SentencePiece and WordPiece vocabularies of GGUF against llama.cpp, and tokenizer.json files against the tokenizers
+//! library: ids, ids with BOS and the like, texts and streams, as tests/goldens/tokenizers/make_goldens.py has hashed them.
 
-use super::goldens::{golden, hash, strings};
+use super::fuzz::hash;
+use super::goldens::{golden, strings};
 use super::{check_stream, fuzz};
 use lacewing::formats::gguf::{Metadata, Value as Meta};
-use lacewing::text::Tokenizer;
+use lacewing::text::{Tokenizer, TokenizerConfig};
 use serde_json::Value;
 
 const NORMAL: i64 = 1;
@@ -50,6 +51,19 @@ fn gguf(vocab: &Value, model: &str, keys: &serde_json::Map<String, Value>) -> To
     Tokenizer::from_gguf(Metadata { entries }).unwrap()
 }
 
+/// The hash of all that a tokenizer says of a text. Checks the stream, too.
+fn hash_of_all(tokenizer: &Tokenizer, text: &str, label: &str) -> String {
+    const APART: u32 = u32::MAX;
+    let ids = tokenizer.encode(text, false).unwrap();
+    check_stream(tokenizer, &ids, label);
+    let mut all = [&ids[..], &tokenizer.encode(text, true).unwrap()].join(&APART);
+    for skip in [true, false] {
+        all.push(APART);
+        all.extend(tokenizer.decode(&ids, skip).unwrap().bytes().map(u32::from));
+    }
+    hash(&all)
+}
+
 /// Whether a text has white space beyond ASCII behind an added token.
 fn other_space_follows(vocab: &Value, text: &str) -> bool {
     let added = ["[tool]", "<|user|>", "<|end|>", "</s>"];
@@ -62,7 +76,6 @@ fn other_space_follows(vocab: &Value, text: &str) -> bool {
 
 #[test]
 fn sentencepiece_and_wordpiece_are_those_of_llama_cpp() {
-    const APART: u32 = u32::MAX;
     let (vocab, golden) = (golden("spm.json"), golden("goldens.json"));
     let texts = fuzz::texts(1, 300);
     let mut wrong = Vec::new();
@@ -75,24 +88,44 @@ fn sentencepiece_and_wordpiece_are_those_of_llama_cpp() {
         let tokenizer = gguf(&vocab, model, keys);
         let mut differ = Vec::new();
         for (i, text) in texts.iter().enumerate() {
-            let ids = tokenizer.encode(text, false).unwrap();
-            let with_special = tokenizer.encode(text, true).unwrap();
-            let [plain, whole] = [true, false].map(|skip| tokenizer.decode(&ids, skip).unwrap());
-            let mut all = [&ids[..], &with_special].join(&APART);
-            for text in [plain, whole] {
-                all.push(APART);
-                all.extend(text.bytes().map(u32::from));
-            }
             // Behind tokens of Phi-3 transformers strips any white space, and so do we; llama.cpp only that of ASCII.
             let wider = keys.contains_key("general.name") && other_space_follows(&vocab, text);
-            if hash(&all) != hashes[i * 8..i * 8 + 8] && !wider {
-                differ.push((text, ids.clone(), with_special));
+            if hash_of_all(&tokenizer, text, model) != hashes[i * 8..i * 8 + 8] && !wider {
+                differ.push((text, tokenizer.encode(text, true).unwrap()));
             }
-            check_stream(&tokenizer, &ids, model);
         }
         let shortest = differ.iter().min_by_key(|(text, ..)| text.len());
         wrong
             .extend(shortest.map(|shortest| format!("{model} {keys:?}: {} texts, such as {shortest:?}", differ.len())));
     }
     assert!(wrong.is_empty(), "of {} vocabularies:\n{}", rows.len(), wrong.join("\n"));
+}
+
+#[test]
+fn tokenizer_json_files_are_those_of_the_library() {
+    let (golden_of_all, texts) = (golden("goldens.json"), fuzz::texts(1, 300));
+    let rows = golden_of_all["json"].as_array().unwrap();
+    assert_eq!(rows.len(), 5);
+    for row in rows {
+        let vocab = golden(row["vocab"].as_str().unwrap());
+        let mut file = row["file"].clone();
+        let ids = strings(&vocab["tokens"]).into_iter().zip((0..).map(Value::from));
+        file["model"]["vocab"] = Value::Object(ids.collect());
+        file["model"]["merges"] = vocab["merges"].clone();
+        let config = serde_json::json!({"bos_token": "<s>"});
+        let files = TokenizerConfig { config: Some(&config), ..Default::default() };
+        let tokenizer = Tokenizer::from_json(file.to_string(), files).unwrap();
+        let hashes = row["hashes"].as_str().unwrap();
+        let label = format!("{} {}", row["vocab"], row["file"]["pre_tokenizer"]);
+        let differ: Vec<&String> = (texts.iter().enumerate())
+            .filter(|(i, text)| hash_of_all(&tokenizer, text, &label) != hashes[i * 8..i * 8 + 8])
+            .map(|(_, text)| text)
+            .collect();
+        assert!(
+            differ.is_empty(),
+            "{label}: {} texts, such as {:?}",
+            differ.len(),
+            differ.iter().min_by_key(|t| t.len())
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! Every `tokenizer.ggml.pre` against llama.cpp, whose ids tests/goldens/tokenizers/make_goldens.py has hashed.
 
-use super::goldens::{golden, hash, strings};
+use super::fuzz::hash;
+use super::goldens::{golden, strings};
 use super::{check_stream, fuzz};
 use lacewing::formats::gguf::{Metadata, Value as Meta};
 use lacewing::text::Tokenizer;

@@ -1,11 +1,12 @@
-"""Goldens of GGUF vocabularies, by llama.cpp: python make_goldens.py LIBRARY
+"""Goldens of vocabularies, by llama.cpp and tokenizers: python make_goldens.py LIBRARY [MODEL.gguf..]
 
 LIBRARY is a shared library that exports llama.h: xllamacpp.abi3.so of the PyPI package xllamacpp, version 2026.10.11549
 (llama.cpp b11549).
 Reads or trains bpe.json and spm.json (vocabularies of texts that nothing cuts, so that merges reach over every place
 where a pre-tokenizer may cut). Writes goldens.json: for each of fuzz.texts(1, 300) and each `tokenizer.ggml.pre` a hash
-of its ids; for SentencePiece and WordPiece with each of their keys a hash of its ids, those with BOS and the like, and
-the texts of both.
+of its ids; for SentencePiece and WordPiece with each of their keys, and for tokenizer.json files of both vocabularies, a
+hash of its ids, those with BOS and the like, and the texts of the former without and with special tokens. For each
+MODEL (those of scripts/real-models.mjs) such hashes go to ../real/tokenizers.json.
 """
 
 import ctypes, json, os, struct, sys, tempfile
@@ -221,6 +222,64 @@ def other_kinds(llama, spm, texts, scratch):
     return rows
 
 
+LLAMA_3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+
+def json_files():
+    """tokenizer.json files, by the file that has their vocabulary and merges; None where it is the whole."""
+    sequence = lambda key, *parts: {"type": "Sequence", key: list(parts)}
+    replace = lambda a, b: {"type": "Replace", "pattern": {"String": a}, "content": b}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+    bytes = [replace("▁", " "), {"type": "ByteFallback"}, {"type": "Fuse"}]
+    bos = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}], "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}
+    fallback = {"type": "BPE", "byte_fallback": True, "fuse_unk": True, "unk_token": "<unk>"}
+    split = {"type": "Split", "pattern": {"Regex": LLAMA_3}, "behavior": "Isolated", "invert": False}
+    return [
+        ("spm.json", {"normalizer": sequence("normalizers", {"type": "Prepend", "prepend": "▁"}, replace(" ", "▁")), "model": fallback,
+            "decoder": sequence("decoders", *bytes, strip), "post_processor": bos}),
+        ("spm.json", {"pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}, "model": fallback,
+            "decoder": sequence("decoders", *bytes, strip)}),
+        ("spm.json", {"normalizer": replace(" ", "▁"), "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
+            "model": fallback, "decoder": sequence("decoders", *bytes)}),
+        ("bpe.json", {"pre_tokenizer": sequence("pretokenizers", split, level), "model": {"type": "BPE", "ignore_merges": True}, "decoder": level}),
+        ("bpe.json", {"normalizer": {"type": "NFC"}, "pre_tokenizer": {**level, "use_regex": True, "add_prefix_space": True}, "model": {"type": "BPE"}, "decoder": level}),
+    ]
+
+
+def by_tokenizers(bpe, spm, texts):
+    """The same hashes for tokenizer.json files, by the tokenizers library."""
+    rows = []
+    for name, file in json_files():
+        vocab = bpe if name == "bpe.json" else spm
+        # Some of the added tokens with flags.
+        flags = {"<|user|>": {"lstrip": True, "rstrip": True}, "[tool]": {"single_word": True}}
+        file["added_tokens"] = [{"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": k != USER_DEFINED, **flags.get(t, {})}
+            for i, (t, k) in enumerate(zip(vocab["tokens"], vocab["types"])) if k in (UNKNOWN, CONTROL, USER_DEFINED)]
+        model = {**file["model"], "vocab": {t: i for i, t in enumerate(vocab["tokens"])}, "merges": vocab["merges"]}
+        tokenizer = Tokenizer.from_str(json.dumps({"version": "1.0", **file, "model": model}))
+        hashes = ""
+        for text in texts:
+            ids = tokenizer.encode(text, add_special_tokens=False).ids
+            plain, whole = (tokenizer.decode(ids, skip_special_tokens=skip).encode() for skip in (True, False))
+            hashes += hash_of([*ids, 2**32 - 1, *single(tokenizer.encode(text).ids, ids), 2**32 - 1, *plain, 2**32 - 1, *whole])
+        rows.append({"vocab": name, "file": file, "hashes": hashes})
+    return rows
+
+
+def real(llama, paths, texts):
+    """Hashes of ids, ids with BOS and whole texts, by file. Not every vocabulary has a token for each byte."""
+    readable = lambda data: data.decode("utf-8", "replace").encode()
+    rows = {}
+    for path in paths:
+        model, vocab = llama.open(path)
+        answers = (llama.answer(vocab, text) for text in texts)
+        rows[os.path.basename(path)] = "".join(hash_of([*ids, 2**32 - 1, *with_special, 2**32 - 1, *readable(whole)]) for ids, with_special, _, whole in answers)
+        llama.close(model)
+    return rows
+
+
 def main():
     llama = Llama(sys.argv[1])
     bpe, spm = vocabularies()
@@ -243,9 +302,13 @@ def main():
             unknown.append(pre)
     print("not known to this llama.cpp:", unknown)
     with open(os.path.join(HERE, "goldens.json"), "w") as f:
-        json.dump({"gpt2": rows, "others": other_kinds(llama, spm, texts, scratch)}, f, ensure_ascii=False, indent=0)
+        json.dump({"gpt2": rows, "others": other_kinds(llama, spm, texts, scratch), "json": by_tokenizers(bpe, spm, texts)}, f, ensure_ascii=False, indent=0)
         f.write("\n")
     print(len(rows), [v for v in rows.values()])
+    if len(sys.argv) > 2:
+        with open(os.path.join(HERE, "../real/tokenizers.json"), "w") as f:
+            json.dump(real(llama, sys.argv[2:], texts), f, indent=0)
+            f.write("\n")
 
 
 if __name__ == "__main__":
