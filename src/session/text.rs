@@ -87,7 +87,11 @@ impl Text {
             )
         })?;
         let template = template.as_ref().map_err(Error::clone)?;
-        let options = RenderOptions { add_generation_prompt: true, ..RenderOptions::default() };
+        // BOS and EOS are there already; other names than these might be those of the template's arguments.
+        let own = |key: &str| key.ends_with("_token") && !matches!(key, "bos_token" | "eos_token");
+        let named = tokenizer.named_tokens().iter().filter(|(key, _)| own(key));
+        let extra = named.map(|(key, text)| (key.clone(), Value::from(text.as_str()))).collect();
+        let options = RenderOptions { add_generation_prompt: true, extra, ..RenderOptions::default() };
         tokenizer.encode_chat(&template.render(messages, tools, &options)?)
     }
 }

@@ -73,10 +73,8 @@ pub(super) struct Added {
     /// Tokens for the library, in the order in which transformers gives them to it; ids follow from the order, as there.
     /// The library ignores those that it knows with the same flags.
     pub tokens: Vec<AddedToken>,
-    /// Text of the token that begins a text.
-    pub bos: Option<String>,
-    /// Text of the token that ends a text.
-    pub eos: Option<String>,
+    /// Keys such as `bos_token` with the texts of their tokens.
+    pub named: Vec<(String, String)>,
 }
 
 /// Tokens named by their keys (those of `NAMED`, then the model's own, such as `image_token`), then those without one.
@@ -178,11 +176,11 @@ pub(super) fn read(library: &Tokenizer, files: TokenizerConfig) -> Result<Added>
             *token = (*known).clone();
         }
     }
-    let text = |key: &str| keyed.get(key).map(|token| token.content.clone());
-    let (bos, eos) = (text("bos_token"), text("eos_token"));
-
-    let mut named: Vec<Token> = NAMED.iter().filter_map(|key| keyed.remove(key)).collect();
-    named.extend(own.into_iter().map(|(_, token)| token));
+    let mut named: Vec<(String, Token)> = Vec::new();
+    named.extend(NAMED.iter().filter_map(|key| Some((key.to_string(), keyed.remove(key)?))));
+    named.extend(own);
+    let keys = named.iter().map(|(key, token)| (key.clone(), token.content.clone())).collect();
+    let mut named: Vec<Token> = named.into_iter().map(|(_, token)| token).collect();
     let special: HashSet<&String> = named.iter().map(|token| &token.content).collect();
     by_id.values_mut().for_each(|token| token.special |= special.contains(&token.content));
     let mut tokens: Vec<Token> = by_id.into_values().collect();
@@ -198,7 +196,7 @@ pub(super) fn read(library: &Tokenizer, files: TokenizerConfig) -> Result<Added>
     let mut tokens: Vec<AddedToken> = tokens.into_iter().map(Token::finish).collect();
     tokens.retain(|token| !token.content.is_empty() && !present.contains(token));
     limits::check(tokens.len(), 0, tokens.iter().map(|token| token.content.len()).sum())?;
-    Ok(Added { tokens, bos, eos })
+    Ok(Added { tokens, named: keys })
 }
 
 /// `added_tokens_decoder`, when the file has one.

@@ -75,6 +75,7 @@ fn finish(
             vocab_size: n_tokens,
             bos,
             eos: ends,
+            named: Vec::new(),
         }),
     }
 }

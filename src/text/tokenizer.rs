@@ -52,6 +52,8 @@ pub(super) struct Inner {
     pub vocab_size: usize,
     pub bos: Option<u32>,
     pub eos: Vec<u32>,
+    /// See [`Tokenizer::named_tokens`].
+    pub named: Vec<(String, String)>,
 }
 
 /// Text <-> token ids. Clones share the vocabulary.
@@ -74,8 +76,11 @@ impl Tokenizer {
             .with_padding(None)
             .with_truncation(None)
             .map_err(|e| Error::BadFile(format!("tokenizer.json: truncation cannot be switched off: {e}")))?;
-        let id = |text: Option<String>| text.and_then(|text| library.token_to_id(&text));
-        let (bos, eos) = (id(added.bos), id(added.eos).into_iter().collect());
+        let id = |key: &str| {
+            let (_, text) = added.named.iter().find(|(known, _)| known == key)?;
+            library.token_to_id(text)
+        };
+        let (bos, eos) = (id("bos_token"), id("eos_token").into_iter().collect());
         Ok(Tokenizer {
             inner: Rc::new(Inner {
                 pipeline: Pipeline::Library(Box::new(library)),
@@ -86,6 +91,7 @@ impl Tokenizer {
                 vocab_size,
                 bos,
                 eos,
+                named: added.named,
             }),
         })
     }
@@ -200,6 +206,12 @@ impl Tokenizer {
     pub fn is_special(&self, id: u32) -> bool {
         let Some(token) = self.token_str(id) else { return false };
         on_pipeline!(&self.inner.pipeline, p => p.get_added_vocabulary().is_special_token(&token))
+    }
+
+    /// What tokenizer_config.json and special_tokens_map.json call some tokens: (`pad_token`, text) and the like. Chat
+    /// templates may write them. None of a GGUF.
+    pub fn named_tokens(&self) -> &[(String, String)] {
+        &self.inner.named
     }
 
     /// `bos_token` for chat templates.

@@ -111,3 +111,22 @@ fn a_text_that_begins_with_bos_gets_no_second_one() {
     assert_eq!(encode(&file, "<s><s>a"), [35, 35, 0]);
     assert_eq!(encode(&file, ""), [35]);
 }
+
+/// As transformers hands them over.
+#[test]
+fn chat_templates_know_the_named_tokens() {
+    use lacewing::model::open::TextFiles;
+    let template = "{{ pad_token }} {{ image_token }} {{ unk_token }} {{ messages[0].content }}{{ eos_token }}";
+    let text = lacewing::session::text::Text::new(TextFiles {
+        tokenizer_json: Some(words(&["?", "hi", "you", "end"])),
+        tokenizer_config: Some(json!({"chat_template": template, "pad_token": "hi",
+            "eos_token": "end", "extra_special_tokens": {"messages": "?"}})),
+        added_tokens: Some(json!({"[J]": 4})),
+        special_tokens_map: Some(json!({"image_token": "[J]", "eos_token": "you"})),
+        ..TextFiles::default()
+    });
+    let text = text.unwrap();
+    let ids = text.chat(&json!([{"role": "user", "content": "[J] hi"}]), &Value::Null).unwrap();
+    assert_eq!(text.tokenizer().unwrap().token_id("[J]"), Some(4));
+    assert_eq!(ids, [1, 4, 4, 1, 2]);
+}
