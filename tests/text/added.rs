@@ -112,6 +112,42 @@ fn a_text_that_begins_with_bos_gets_no_second_one() {
     assert_eq!(encode(&file, ""), [35]);
 }
 
+/// Which of the files of a directory are read, and which count for nothing: those may even be broken.
+#[test]
+fn added_tokens_decoder_makes_the_older_files_count_for_nothing() {
+    use lacewing::formats::source::MemoryFiles;
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/hf/llama-tied");
+    let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
+    let open = |files: &[(&str, Value)]| {
+        let mut all = MemoryFiles::new()
+            .with("config.json", read("config.json"))
+            .with("model.safetensors", read("model.safetensors"))
+            .with("tokenizer.json", words(&["?", "hi"]));
+        for (name, file) in files {
+            all = all.with(name, file.as_str().map_or(file.to_string(), String::from).into_bytes());
+        }
+        let files = pollster::block_on(lacewing::model::open::open(&all))?;
+        lacewing::session::text::Text::new(files.text)
+    };
+    let ids = |files: &[(&str, Value)]| {
+        let text = open(files).unwrap();
+        let tokenizer = text.tokenizer().unwrap();
+        (tokenizer.eos_ids(), tokenizer.encode("alpha hi beta gamma delta", false).unwrap())
+    };
+    let added = ("added_tokens.json", json!({"alpha": 2}));
+    let map = ("special_tokens_map.json", json!({"eos_token": "beta", "image_token": "gamma", "x": "delta"}));
+    assert_eq!(ids(&[added.clone()]), (vec![], vec![2, 1, 0, 0, 0]));
+    assert_eq!(ids(&[added, map]), (vec![3], vec![2, 1, 3, 4, 0]));
+    let config = json!({"eos_token": "delta", "added_tokens_decoder": {"7": {"content": "gamma"}}});
+    let broken = [("added_tokens.json", json!("{")), ("special_tokens_map.json", json!("{"))];
+    let config = [("tokenizer_config.json", config)];
+    assert_eq!(ids(&[&config[..], &broken].concat()), (vec![3], vec![0, 1, 0, 2, 3]));
+    for file in broken {
+        let error = open(&[file.clone()]).err().unwrap();
+        assert!(error.code() == "bad-file" && error.to_string().contains(file.0), "{error}");
+    }
+}
+
 /// As transformers hands them over.
 #[test]
 fn chat_templates_know_the_named_tokens() {
