@@ -136,14 +136,14 @@ fn added_tokens_decoder_makes_the_older_files_count_for_nothing() {
     };
     let added = ("added_tokens.json", json!({"alpha": 2}));
     let map = ("special_tokens_map.json", json!({"eos_token": "beta", "image_token": "gamma", "x": "delta"}));
-    assert_eq!(ids(&[added.clone()]), (vec![], vec![2, 1, 0, 0, 0]));
+    assert_eq!(ids(std::slice::from_ref(&added)), (vec![], vec![2, 1, 0, 0, 0]));
     assert_eq!(ids(&[added, map]), (vec![3], vec![2, 1, 3, 4, 0]));
     let config = json!({"eos_token": "delta", "added_tokens_decoder": {"7": {"content": "gamma"}}});
     let broken = [("added_tokens.json", json!("{")), ("special_tokens_map.json", json!("{"))];
     let config = [("tokenizer_config.json", config)];
     assert_eq!(ids(&[&config[..], &broken].concat()), (vec![3], vec![0, 1, 0, 2, 3]));
     for file in broken {
-        let error = open(&[file.clone()]).err().unwrap();
+        let error = open(std::slice::from_ref(&file)).err().unwrap();
         assert!(error.code() == "bad-file" && error.to_string().contains(file.0), "{error}");
     }
 }

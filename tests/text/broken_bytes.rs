@@ -124,7 +124,8 @@ fn streams_add_up_wherever_characters_break() {
     rows.extend((0..1000).map(|_| (0..1 + random.below(30)).map(|_| OUT_OF[random.below(n)]).collect::<Vec<u32>>()));
     let strip = |text: String| text.strip_prefix(' ').map(String::from).unwrap_or(text);
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let kinds: [(&str, [Tokenizer; 2], &dyn Fn(&[u8]) -> String); 3] = [
+    type Expected<'a> = &'a dyn Fn(&[u8]) -> String;
+    let kinds: [(&str, [Tokenizer; 2], Expected); 3] = [
         ("SentencePiece", sentencepiece(false), &each_replaced),
         ("SentencePiece with a space before", sentencepiece(true), &|bytes| strip(each_replaced(bytes))),
         ("byte-level", byte_level(), &lossy),
