@@ -5,9 +5,12 @@
 #![allow(clippy::neg_cmp_op_on_partial_ord)] // !(a <= b) is how a NaN fails
 
 mod common;
+#[path = "text/fuzz.rs"]
+mod fuzz;
 
 use lacewing::formats::source::open_files;
 use lacewing::session::{GenerateOptions, LoadOptions, Model};
+use lacewing::text::{Detokenizer, Tokenizer};
 use serde_json::Value;
 use std::path::Path;
 
@@ -180,4 +183,38 @@ fn gemma_3_270m_q4_k_m() {
         check_reply(&mut model, case(&golden, name));
     }
     check_perplexity(&golden, &mut model, 0, Some(BOS));
+}
+
+/// 300 fuzz texts: ids, ids with BOS, and texts with special tokens as llama.cpp has them
+/// (tests/goldens/tokenizers/make_goldens.py), and streams that add up.
+#[test]
+fn vocabularies_are_those_of_llama_cpp() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let golden = std::fs::read(root.join("tests/goldens/real/tokenizers.json")).expect("the golden");
+    let golden: serde_json::Map<String, Value> = serde_json::from_slice(&golden).expect("JSON");
+    assert_eq!(golden.len(), 2);
+    let texts = fuzz::texts(1, 300);
+    for (file, hashes) in golden {
+        let path = root.join("test-models").join(&file);
+        assert!(path.is_file(), "{} is not here: run `node scripts/real-models.mjs`", path.display());
+        let files = open_files(path.to_str().expect("UTF-8")).expect("the file opens");
+        let (metadata, _) = pollster::block_on(lacewing::formats::gguf::read(&*files)).expect("metadata");
+        let tokenizer = Tokenizer::from_gguf(metadata).expect("a tokenizer");
+        let mut differ = Vec::new();
+        for (i, text) in texts.iter().enumerate() {
+            let ids = tokenizer.encode(text, false).expect("ids");
+            let with_special = tokenizer.encode(text, true).expect("ids");
+            let whole = tokenizer.decode(&ids, false).expect("text");
+            let all = [&ids[..], &with_special, &whole.bytes().map(u32::from).collect::<Vec<u32>>()].join(&u32::MAX);
+            if fuzz::hash(&all) != hashes.as_str().expect("hashes")[i * 8..i * 8 + 8] {
+                differ.push((text, ids.clone()));
+            }
+            let mut stream = Detokenizer::new(&tokenizer);
+            let mut streamed: String = ids.iter().map(|id| stream.push(*id).expect("text")).collect();
+            streamed += &stream.finish().expect("text");
+            assert_eq!(streamed, tokenizer.decode(&ids, true).expect("text"), "{file}: {text:?}");
+        }
+        assert!(differ.is_empty(), "{file}: {} texts differ, such as {:?}", differ.len(), differ[0]);
+        println!("{file}: {} texts equal", texts.len());
+    }
 }

@@ -17,20 +17,20 @@ pub fn parse_json(name: &str, bytes: &[u8]) -> Result<Value> {
     parsed.map_err(|e| Error::BadFile(format!("{name} is not valid JSON: {e}; download it again")))
 }
 
-/// The members `keys` of a JSON file that is one object, as an object; the other members are skipped. Those
-/// that are in `unparsed`, too, come as their JSON text.
-pub(super) fn parse_keys(name: &str, bytes: &[u8], keys: &[&str], unparsed: &[&str]) -> Result<Value> {
+/// The members of a JSON file that is one object whose keys are `wanted`, as an object; the other members are skipped.
+/// Those that are in `unparsed`, too, come as their JSON text.
+pub(super) fn parse_keys(name: &str, bytes: &[u8], wanted: fn(&str) -> bool, unparsed: &[&str]) -> Result<Value> {
     let text = utf8(name, bytes)?;
     let bad =
         |e: serde_json::Error| Error::BadFile(format!("{name} is not a valid JSON object: {e}; download it again"));
     // Python's bare NaN and Infinity: no file has them where it matters here, but they must not refuse it.
     let tagged = serde_json::from_str::<IgnoredAny>(text).is_err().then(|| tag_floats(text));
     let mut json = serde_json::Deserializer::from_str(tagged.as_deref().unwrap_or(text));
-    let members = Members(keys).deserialize(&mut json).map_err(bad)?;
+    let members = Members(wanted).deserialize(&mut json).map_err(bad)?;
     json.end().map_err(bad)?;
     let mut kept = Map::new();
     for (key, raw) in members {
-        if unparsed.contains(&key.as_str()) {
+        if unparsed.contains(&key.as_str()) && raw.get() != "null" {
             kept.insert(key, Value::String(raw.get().into()));
             continue;
         }
@@ -40,17 +40,17 @@ pub(super) fn parse_keys(name: &str, bytes: &[u8], keys: &[&str], unparsed: &[&s
     Ok(Value::Object(kept))
 }
 
-/// The members of these names, unparsed.
-struct Members<'a>(&'a [&'a str]);
+/// The members of the names that are wanted, unparsed.
+struct Members(fn(&str) -> bool);
 
-impl<'de> DeserializeSeed<'de> for Members<'_> {
+impl<'de> DeserializeSeed<'de> for Members {
     type Value = Vec<(String, &'de RawValue)>;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Members<'_> {
+impl<'de> Visitor<'de> for Members {
     type Value = Vec<(String, &'de RawValue)>;
     fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         f.write_str("an object")
@@ -58,7 +58,7 @@ impl<'de> Visitor<'de> for Members<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found: Self::Value = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
-            if self.0.contains(&key.as_str()) && found.iter().all(|(k, _)| *k != key) {
+            if (self.0)(&key) && found.iter().all(|(k, _)| *k != key) {
                 found.push((key, map.next_value()?));
             } else {
                 map.next_value::<IgnoredAny>()?;

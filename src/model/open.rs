@@ -14,22 +14,11 @@ use std::ops::RangeInclusive;
 
 /// Largest config.json and the like.
 const MAX_CONFIG: u64 = 8 << 20;
-/// Keys of tokenizer_config.json and special_tokens_map.json that are read; the others are skipped.
-const TOKENIZER_KEYS: &[&str] = &[
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-    "additional_special_tokens",
-    ADDED_TOKENS,
-    "add_bos_token",
-    "add_eos_token",
-    "tokenizer_class",
-    "chat_template",
-];
+/// Whether a key of tokenizer_config.json and special_tokens_map.json is read; the others are skipped.
+fn is_tokenizer_key(key: &str) -> bool {
+    key.ends_with("_token")
+        || matches!(key, ADDED_TOKENS | "additional_special_tokens" | "extra_special_tokens" | "chat_template")
+}
 /// One entry of seven values per added token, of which there are up to tens of thousands: this stays text.
 const ADDED_TOKENS: &str = "added_tokens_decoder";
 /// Largest tokenizer.json: those of 262144 tokens have 33 MB.
@@ -103,10 +92,12 @@ pub struct TextFiles {
     pub gguf: Option<Metadata>,
     /// tokenizer.json
     pub tokenizer_json: Option<Vec<u8>>,
-    /// What matters of tokenizer_config.json: `TOKENIZER_KEYS`.
+    /// What matters of tokenizer_config.json.
     pub tokenizer_config: Option<Value>,
-    /// special_tokens_map.json, as far as `TOKENIZER_KEYS` go.
+    /// What matters of special_tokens_map.json; absent where tokenizer_config.json lists its tokens itself.
     pub special_tokens_map: Option<Value>,
+    /// added_tokens.json, under the same condition.
+    pub added_tokens: Option<Value>,
     /// chat_template.jinja
     pub chat_template_jinja: Option<String>,
 }
@@ -244,10 +235,11 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
     let mut eos = info.eos_ids.clone();
     eos.extend(ids(generation.get("eos_token_id")));
     let template = read_whole(files, "chat_template.jinja", MAX_CONFIG).await?;
-    let mut tokenizer_json = read_whole(files, "tokenizer.json", MAX_TOKENIZER).await?;
-    // An editor's byte order mark, which JSON has not.
-    if let Some(bytes) = tokenizer_json.as_mut().filter(|bytes| bytes.starts_with("\u{feff}".as_bytes())) {
-        bytes.drain(..'\u{feff}'.len_utf8());
+    let tokenizer_config = read_keys(files, "tokenizer_config.json").await?;
+    let (mut special_tokens_map, mut added_tokens) = (None, None);
+    if tokenizer_config.as_ref().is_none_or(|config| config[ADDED_TOKENS].is_null()) {
+        special_tokens_map = read_keys(files, "special_tokens_map.json").await?;
+        added_tokens = read_json(files, "added_tokens.json").await?;
     }
     Ok(ModelFiles {
         eos_ids: below(&sorted(eos), spec.vocab_size),
@@ -256,9 +248,10 @@ async fn open_directory(files: &dyn Files) -> Result<ModelFiles> {
         tensors,
         text: TextFiles {
             gguf: None,
-            tokenizer_json,
-            tokenizer_config: read_keys(files, "tokenizer_config.json").await?,
-            special_tokens_map: read_keys(files, "special_tokens_map.json").await?,
+            tokenizer_json: read_whole(files, "tokenizer.json", MAX_TOKENIZER).await?,
+            tokenizer_config,
+            special_tokens_map,
+            added_tokens,
             // Bytes that are no text spoil the template for those who chat, not the load.
             chat_template_jinja: template.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         },
@@ -286,11 +279,11 @@ async fn read_json(files: &dyn Files, name: &str) -> Result<Option<Value>> {
     read_whole(files, name, MAX_CONFIG).await?.map(|bytes| parse_json(name, &bytes)).transpose()
 }
 
-/// The values of `TOKENIZER_KEYS`.
+/// What matters of tokenizer_config.json or special_tokens_map.json.
 async fn read_keys(files: &dyn Files, name: &str) -> Result<Option<Value>> {
     read_whole(files, name, MAX_CONFIG)
         .await?
-        .map(|bytes| parse_keys(name, &bytes, TOKENIZER_KEYS, &[ADDED_TOKENS]))
+        .map(|bytes| parse_keys(name, &bytes, is_tokenizer_key, &[ADDED_TOKENS]))
         .transpose()
 }
 

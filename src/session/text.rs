@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::model::open::TextFiles;
 use crate::text::chat::{self, ChatTemplate, RenderOptions};
-use crate::text::tokenizer::Tokenizer;
+use crate::text::tokenizer::{Tokenizer, TokenizerConfig};
 use serde_json::Value;
 
 /// See the module.
@@ -24,8 +24,14 @@ impl Text {
     /// From the files of a model: tokenizer.json, else the GGUF metadata. The files end here: what is needed of them is
     /// taken over.
     pub fn new(files: TextFiles) -> Result<Text> {
-        let TextFiles { gguf, tokenizer_json, tokenizer_config: config, special_tokens_map: map, chat_template_jinja } =
-            files;
+        let TextFiles {
+            gguf,
+            tokenizer_json,
+            tokenizer_config: config,
+            special_tokens_map: map,
+            added_tokens,
+            chat_template_jinja,
+        } = files;
         let find = |tools| chat::find(chat_template_jinja.as_deref(), config.as_ref(), gguf.as_ref(), tools);
         let (source, tool_source) = (find(false), find(true));
         let tool_source = tool_source.filter(|tools| source != Some(tools));
@@ -33,7 +39,11 @@ impl Text {
         let keep = |source: &str| chat::check_length(source).map(|()| source.to_string());
         let (source, tool_source) = (source.map(keep), tool_source.map(keep));
         let tokenizer = match (tokenizer_json, gguf) {
-            (Some(json), _) => Some(Tokenizer::from_json(json, config.as_ref(), map.as_ref())?),
+            (Some(json), _) => {
+                let (config, special_tokens_map) = (config.as_ref(), map.as_ref());
+                let files = TokenizerConfig { config, special_tokens_map, added_tokens: added_tokens.as_ref() };
+                Some(Tokenizer::from_json(json, files)?)
+            }
             (None, Some(meta))
                 if meta.str("tokenizer.ggml.model").is_some_and(|m| !matches!(m, "none" | "no_vocab")) =>
             {
@@ -77,7 +87,11 @@ impl Text {
             )
         })?;
         let template = template.as_ref().map_err(Error::clone)?;
-        let options = RenderOptions { add_generation_prompt: true, ..RenderOptions::default() };
+        // BOS and EOS are there already; other names than these might be those of the template's arguments.
+        let own = |key: &str| key.ends_with("_token") && !matches!(key, "bos_token" | "eos_token");
+        let named = tokenizer.named_tokens().iter().filter(|(key, _)| own(key));
+        let extra = named.map(|(key, text)| (key.clone(), Value::from(text.as_str()))).collect();
+        let options = RenderOptions { add_generation_prompt: true, extra, ..RenderOptions::default() };
         tokenizer.encode_chat(&template.render(messages, tools, &options)?)
     }
 }

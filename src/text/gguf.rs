@@ -1,121 +1,18 @@
 //! Tokenizers from GGUF metadata (`tokenizer.*`), with llama.cpp's meaning of every key.
 
+use super::gguf_decode::{Decoder, Spelled};
+use super::gguf_model::{Algorithm, GgufModel};
+use super::gguf_table::{Table, no_numbers, per_token, take};
 use super::limits;
 use super::pretokenizer::{self, Pre, Spelling};
 use super::spm::Spm;
-use super::tokenizer::{Inner, Pipeline, Specials, SpmPipeline, Tokenizer};
+use super::tokenizer::{GgufPipeline, Inner, Pipeline, Specials, Tokenizer, TokenizerConfig};
 use crate::error::{Error, Result};
 use crate::formats::gguf::{Metadata, Value as Meta};
 use serde_json::{Value, json};
 use std::rc::Rc;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
-use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, PreTokenizerWrapper};
-
-/// `tokenizer.ggml.token_type`.
-const UNKNOWN: i64 = 2;
-const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
-const BYTE: i64 = 6;
-
-/// The vocabulary as it lies in the file.
-struct Table {
-    /// Until the model takes them over.
-    tokens: Vec<String>,
-    n_tokens: usize,
-    types: Vec<i64>,
-    special_ids: Vec<(&'static str, Option<u32>)>,
-    /// Tokens that end a reply.
-    ends: Vec<u32>,
-}
-
-impl Table {
-    fn read(meta: &mut Metadata) -> Result<Table> {
-        let ends = meta.end_ids();
-        let mut tokens = take(meta, "tokenizer.ggml.tokens").filter(|t| !t.is_empty()).ok_or_else(|| {
-            Error::BadFile("the GGUF file has no tokenizer.ggml.tokens: expected the vocabulary as an array of strings; convert the model again".into())
-        })?;
-        limits::check(tokens.len(), 0, tokens.iter().map(String::len).sum())?;
-        let types = match meta.get("tokenizer.ggml.token_type") {
-            None => vec![1; tokens.len()],
-            Some(Meta::Ints(types)) => per_token("token_type", types, tokens.len(), |t| t)?,
-            Some(_) => return Err(no_numbers("token_type")),
-        };
-        // Empty and repeated spellings cannot be told apart in text; give them names that no text contains.
-        let mut seen = std::collections::HashSet::with_capacity(tokens.len());
-        let mut unusable = Vec::new();
-        for (id, token) in tokens.iter().enumerate() {
-            if token.is_empty() || !seen.insert(token.as_str()) {
-                unusable.push(id);
-            }
-        }
-        drop(seen);
-        // An empty one prints as in llama.cpp.
-        unusable.into_iter().for_each(|id| {
-            let why = if tokens[id].is_empty() { "EMPTY" } else { "UNUSED" };
-            tokens[id] = format!("[{why}_{id}]");
-        });
-        let special_ids = ["bos", "eos", "eot", "eom", "unknown", "seperator", "padding", "mask", "cls"]
-            .map(|name| {
-                let id = meta.u32(&format!("tokenizer.ggml.{name}_token_id"));
-                (name, id.filter(|&id| (id as usize) < tokens.len()))
-            })
-            .to_vec();
-        Ok(Table { n_tokens: tokens.len(), tokens, types, special_ids, ends })
-    }
-
-    fn id(&self, name: &str) -> Option<u32> {
-        self.special_ids.iter().find(|(n, _)| *n == name).and_then(|(_, id)| *id)
-    }
-
-    /// The id if there is such a token.
-    fn checked(&self, id: u32) -> Option<u32> {
-        ((id as usize) < self.n_tokens).then_some(id)
-    }
-
-    /// The tokens, for the model; what is asked of the table afterwards does not need them.
-    fn take_tokens(&mut self) -> impl Iterator<Item = String> + use<> {
-        std::mem::take(&mut self.tokens).into_iter()
-    }
-
-    /// Tokens that are found in a text before anything else happens to it.
-    fn added(&self, rstrip: impl Fn(&str) -> bool) -> Vec<AddedToken> {
-        (0..self.tokens.len())
-            .filter_map(|i| {
-                let special = matches!(self.types[i], CONTROL | UNKNOWN) || self.ends.contains(&(i as u32));
-                let token = &self.tokens[i];
-                (special || self.types[i] == USER_DEFINED)
-                    .then(|| AddedToken::from(token.clone(), special).normalized(false).rstrip(rstrip(token)))
-            })
-            .collect()
-    }
-}
-
-/// Takes a list of texts out of the metadata.
-fn take(meta: &mut Metadata, key: &str) -> Option<Vec<String>> {
-    let (_, value) = meta.entries.iter_mut().find(|(k, _)| k == key)?;
-    match value {
-        Meta::Strings(list) => Some(std::mem::take(list)),
-        _ => None,
-    }
-}
-
-/// The entries of a list that belong to the `n` tokens; what comes after them belongs to none.
-fn per_token<T: Copy, U>(key: &str, list: &[T], n: usize, convert: impl Fn(T) -> U) -> Result<Vec<U>> {
-    let Some(list) = list.get(..n) else {
-        return Err(Error::BadFile(format!(
-            "tokenizer.ggml.{key} has {} entries, expected one per token ({n}); convert the model again",
-            list.len()
-        )));
-    };
-    Ok(list.iter().map(|t| convert(*t)).collect())
-}
-
-fn no_numbers(key: &str) -> Error {
-    Error::BadFile(format!(
-        "tokenizer.ggml.{key} is not a list of numbers, expected one per token; convert the model again"
-    ))
-}
+use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
 /// Parts of a pipeline are written as they stand in a tokenizer.json.
 fn part<T: serde::de::DeserializeOwned>(json: Value) -> Result<T> {
@@ -155,21 +52,31 @@ pub(super) fn build(mut meta: Metadata) -> Result<Tokenizer> {
     }
 }
 
+/// Whether spaces are taken away when ids become text, and how tokens are spelled.
 fn finish(
-    table: &Table,
+    table: Table,
     pipeline: Pipeline,
+    (spelled, strip): (Spelled, bool),
     (bos, eos): (Option<u32>, Option<u32>),
     before: Option<u32>,
     after: Option<u32>,
 ) -> Tokenizer {
-    let mut ends = table.ends.clone();
+    let Table { n_tokens, roles, mut ends, .. } = table;
     if let Some(eos) = eos {
         ends.retain(|&id| id != eos);
         ends.insert(0, eos);
     }
-    let specials = Specials::Around(before.into_iter().collect(), after.into_iter().collect());
     Tokenizer {
-        inner: Rc::new(Inner { pipeline, specials, always_bos: before, vocab_size: table.n_tokens, bos, eos: ends }),
+        inner: Rc::new(Inner {
+            pipeline,
+            gguf: Some(Decoder { roles, spelled, strip }),
+            specials: Specials::Around(before, after),
+            always_bos: before,
+            vocab_size: n_tokens,
+            bos,
+            eos: ends,
+            named: Vec::new(),
+        }),
     }
 }
 
@@ -179,25 +86,12 @@ fn from_huggingface(mut meta: Metadata) -> Result<Tokenizer> {
     let Some((_, Meta::String(json))) = entry.map(|at| meta.entries.swap_remove(at)) else {
         return Err(bad("tokenizer.huggingface.json is not a text"));
     };
-    let tokenizer = Tokenizer::from_json(json, None, None)?;
+    let tokenizer = Tokenizer::from_json(json, TokenizerConfig::default())?;
     let id = |name: &str| meta.u32(&format!("tokenizer.ggml.{name}_token_id"));
     let mut inner = Rc::into_inner(tokenizer.inner).expect("no clone was made");
     inner.bos = id("bos");
     inner.eos = ends;
     Ok(Tokenizer { inner: Rc::new(inner) })
-}
-
-/// What turns pieces with U+2581 and byte pieces into text.
-fn spm_decoder(strip: bool) -> Result<DecoderWrapper> {
-    let mut decoders = vec![
-        json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
-        json!({"type": "ByteFallback"}),
-        json!({"type": "Fuse"}),
-    ];
-    if strip {
-        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
-    }
-    part(json!({"type": "Sequence", "decoders": decoders}))
 }
 
 fn spm(meta: &mut Metadata) -> Result<Tokenizer> {
@@ -211,28 +105,27 @@ fn spm(meta: &mut Metadata) -> Result<Tokenizer> {
     };
     let prefix = meta.bool("tokenizer.ggml.add_space_prefix").unwrap_or(true);
     let unknown = table.id("unknown").or(table.checked(0));
-    // Some converters mark no token as a byte.
-    let typed = table.types.contains(&BYTE);
+    table.find_bytes();
     // Phi-3's special tokens swallow the white space after them; the file has no key for that.
     let name = meta.str("general.name").unwrap_or_default().to_lowercase();
     let phi3 = ["phi-3", "phi3"].iter().any(|n| name.contains(n));
-    let rstrip = |t: &str| phi3 && (t == "</s>" || t.starts_with("<|") && t != "<|endoftext|>");
-    let added = table.added(rstrip);
-    let model = Spm::new(table.take_tokens().collect(), scores, |id| !typed || table.types[id] == BYTE, unknown);
+    let added = table.added(|t| phi3 && !["<unk>", "<s>", "<|endoftext|>"].contains(&t));
+    let tokens = table.take_tokens();
+    let spm = Spm::new(&tokens, scores);
+    let model = GgufModel::new(tokens, unknown, Algorithm::Spm(spm));
     let mut normalizers = vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})];
     if prefix {
         normalizers.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
     }
-    let mut pipeline = SpmPipeline::new(model);
+    let mut pipeline = GgufPipeline::new(model);
     pipeline.with_normalizer(Some(part::<NormalizerWrapper>(json!({"type": "Sequence", "normalizers": normalizers}))?));
-    pipeline.with_decoder(Some(spm_decoder(prefix)?));
     pipeline.add_tokens(&added);
     let bos = table.id("bos").or(table.checked(1));
     let eos = table.id("eos").or(table.checked(2));
     let add = |key: &str, default: bool| meta.bool(key).unwrap_or(default);
     let before = bos.filter(|_| add("tokenizer.ggml.add_bos_token", true));
     let after = eos.filter(|_| add("tokenizer.ggml.add_eos_token", false));
-    Ok(finish(&table, Pipeline::Spm(Box::new(pipeline)), (bos, eos), before, after))
+    Ok(finish(table, Pipeline::Gguf(Box::new(pipeline)), (Spelled::Spaces, prefix), (bos, eos), before, after))
 }
 
 /// Vocabulary and merges; merges that the vocabulary cannot carry out are left out, as llama.cpp never applies them.
@@ -245,7 +138,7 @@ fn vocab_and_merges(meta: &mut Metadata, table: &mut Table) -> Result<(Vocab, Me
         })?,
     };
     limits::check(table.n_tokens, merges.len(), merges.iter().map(String::len).sum())?;
-    let vocab: Vocab = table.take_tokens().enumerate().map(|(id, token)| (token, id as u32)).collect();
+    let vocab: Vocab = table.take_tokens().into_iter().enumerate().map(|(id, token)| (token, id as u32)).collect();
     let split = |merge: String| {
         let at = merge.char_indices().skip(1).find(|(_, c)| *c == ' ')?.0;
         let (left, right) = (&merge[..at], &merge[at + 1..]);
@@ -283,6 +176,9 @@ fn pre_of(meta: &Metadata) -> Result<(String, Pre)> {
 fn bpe(meta: &mut Metadata) -> Result<Tokenizer> {
     let (name, pre) = pre_of(meta)?;
     let mut table = Table::read(meta)?;
+    if pre.spelling != Spelling::ByteLevel {
+        table.find_bytes();
+    }
     let added = table.added(|_| false);
     let (vocab, merges) = vocab_and_merges(meta, &mut table)?;
     let bytes = pre.spelling == Spelling::ByteLevel;
@@ -301,7 +197,7 @@ fn bpe(meta: &mut Metadata) -> Result<Tokenizer> {
         normalizers.push(json!({"type": "NFC"}));
     }
     match pre.spelling {
-        Spelling::ByteLevel => steps.push(byte_level.clone()),
+        Spelling::ByteLevel => steps.push(byte_level),
         Spelling::Raw => normalizers.push(spaces),
         Spelling::RawWords => {
             normalizers.push(spaces);
@@ -321,7 +217,6 @@ fn bpe(meta: &mut Metadata) -> Result<Tokenizer> {
         library.with_normalizer(Some(part::<NormalizerWrapper>(sequence)?));
     }
     library.with_pre_tokenizer(Some(part::<PreTokenizerWrapper>(json!({"type": "Sequence", "pretokenizers": steps}))?));
-    library.with_decoder(Some(if bytes { part::<DecoderWrapper>(byte_level)? } else { spm_decoder(false)? }));
     library.add_tokens(&added);
     // Ids that are meant when the file does not say; the kind gemma4 has none.
     let default = |id: Option<u32>| id.filter(|_| meta.str("tokenizer.ggml.model") != Some("gemma4"));
@@ -332,42 +227,52 @@ fn bpe(meta: &mut Metadata) -> Result<Tokenizer> {
     let always = matches!(name.as_str(), "gemma4" | "granite-embed-multi-311m");
     let before = bos.filter(|_| always || add("tokenizer.ggml.add_bos_token", pre.add_bos));
     let after = eos.filter(|_| add("tokenizer.ggml.add_eos_token", false));
-    Ok(finish(&table, Pipeline::Library(Box::new(library)), (bos, eos), before, after))
+    let spelled = if bytes { Spelled::Bytes } else { Spelled::Spaces };
+    Ok(finish(table, Pipeline::Library(Box::new(library)), (spelled, false), (bos, eos), before, after))
 }
 
-/// WordPiece; the file marks the beginnings of words (U+2581) instead of their continuations (`##`).
+/// WordPiece; the file marks the beginnings of words (U+2581) instead of their continuations (`##`). Like llama.cpp it
+/// adds its two tokens around a text whatever the file says, and cuts words by the character.
 fn word_piece(meta: &mut Metadata) -> Result<Tokenizer> {
     let mut table = Table::read(meta)?;
-    for (token, kind) in table.tokens.iter_mut().zip(&table.types) {
-        let bracketed = token.starts_with('[') && token.ends_with(']');
-        *token = match token.strip_prefix('▁') {
-            Some(word) => word.to_string(),
-            None if bracketed || matches!(*kind, CONTROL | UNKNOWN) => continue,
-            None => format!("##{token}"),
-        };
-    }
     let id = |name: &str, default: u32| table.id(name).or(table.checked(default));
-    let unknown = id("unknown", 100).map_or("[UNK]".to_string(), |id| table.tokens[id as usize].clone());
-    let vocab: Vocab = table.tokens.iter().enumerate().map(|(id, t)| (t.clone(), id as u32)).collect();
-    if !vocab.contains_key(&unknown) {
-        return Err(bad(format!("it has no token {unknown}, which stands for words that are not in it")));
-    }
-    let model = WordPiece::builder().vocab(vocab).unk_token(unknown).build().map_err(bad)?;
+    let (bos, separator) = (id("bos", 101), id("seperator", 102));
+    let unknown = id("unknown", 100).ok_or_else(|| bad("it has no token for words that are not in it"))?;
+    let added = table.added(|_| false);
     let lowercase = meta.bool("tokenizer.ggml.normalizer.lowercase").unwrap_or(true);
     let strip_accents = meta.bool("tokenizer.ggml.normalizer.strip_accents").unwrap_or(lowercase);
-    let mut library = tokenizers::Tokenizer::new(model);
-    library.with_normalizer(Some(part::<NormalizerWrapper>(json!({
-        "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
-        "strip_accents": strip_accents, "lowercase": lowercase
-    }))?));
-    library.with_pre_tokenizer(Some(part::<PreTokenizerWrapper>(json!({"type": "BertPreTokenizer"}))?));
-    library.with_decoder(Some(part::<DecoderWrapper>(json!({"type": "WordPiece", "prefix": "##", "cleanup": true}))?));
-    let added: Vec<AddedToken> = table.added(|_| false).into_iter().filter(|t| t.special).collect();
-    library.add_tokens(&added);
-    let bos = table.id("bos").or(id("cls", 101));
-    let separator = id("seperator", 102);
-    let add = |key: &str| meta.bool(key).unwrap_or(true);
-    let before = bos.filter(|_| add("tokenizer.ggml.add_bos_token"));
-    let after = separator.filter(|_| add("tokenizer.ggml.add_sep_token"));
-    Ok(finish(&table, Pipeline::Library(Box::new(library)), (bos, table.id("eos").or(separator)), before, after))
+
+    let replace =
+        |pattern: &str, content: &str| json!({"type": "Replace", "pattern": {"Regex": pattern}, "content": content});
+    let mut normalizers = Vec::new();
+    if strip_accents {
+        // Of a syllable of Hangul only the first letter stays.
+        const FIRST: u32 = 0xAC00;
+        const PER_LETTER: u32 = 588;
+        for letter in 0..19 {
+            let first = FIRST + letter * PER_LETTER;
+            let pattern = format!(r"[\x{{{first:X}}}-\x{{{:X}}}]", first + PER_LETTER - 1);
+            let letter = char::from_u32(0x1100 + letter).map(String::from).unwrap_or_default();
+            normalizers.push(replace(&pattern, &letter));
+        }
+        normalizers.extend([json!({"type": "NFD"}), replace(r"\p{M}", "")]);
+    }
+    normalizers.push(replace(r"(?!\s)[\p{Cc}\p{Cf}\p{Co}\x{FFFD}]", ""));
+    if lowercase {
+        // The one letter of which the library makes two.
+        normalizers.extend([replace("\u{130}", "i"), json!({"type": "Lowercase"})]);
+    }
+    const IDEOGRAPHS: &str = r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B81F}\x{2B920}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}";
+    let split = |pattern: &str, behavior: &str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": false});
+    let alone = format!(r"[\p{{P}}$+<=>^`|~{IDEOGRAPHS}]");
+    let steps = [split(r"\s+", "Removed"), split(&alone, "Isolated")];
+
+    let model = GgufModel::new(table.take_tokens(), Some(unknown), Algorithm::WordPiece);
+    let mut pipeline = GgufPipeline::new(model);
+    pipeline.with_normalizer(Some(part::<NormalizerWrapper>(json!({"type": "Sequence", "normalizers": normalizers}))?));
+    pipeline
+        .with_pre_tokenizer(Some(part::<PreTokenizerWrapper>(json!({"type": "Sequence", "pretokenizers": steps}))?));
+    pipeline.add_tokens(&added);
+    let eos = table.id("eos").or(separator);
+    Ok(finish(table, Pipeline::Gguf(Box::new(pipeline)), (Spelled::Words, false), (bos, eos), bos, separator))
 }

@@ -4,6 +4,9 @@ mod added;
 mod byte_pieces;
 pub mod chat;
 mod gguf;
+mod gguf_decode;
+mod gguf_model;
+mod gguf_table;
 mod jinja;
 mod limits;
 mod pretokenizer;
@@ -15,4 +18,4 @@ mod tokenizer_json;
 
 pub use chat::{ChatTemplate, RenderOptions};
 pub use stream::Detokenizer;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Tokenizer, TokenizerConfig};

@@ -4,18 +4,12 @@
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
-use std::path::{Path, PathBuf};
-use tokenizers::models::bpe::BpeTrainer;
-use tokenizers::{Model, Result, Token};
 
-/// The vocabulary and its merge loop, as a model of the `tokenizers` pipeline.
+/// What joins and falls back, next to the ids of the pieces.
 pub(super) struct Spm {
-    pieces: Vec<String>,
     scores: Vec<f32>,
-    ids: HashMap<String, u32>,
     /// The id of each byte piece.
     bytes: Vec<Option<u32>>,
-    unknown: Option<u32>,
 }
 
 /// A run of text that is one symbol so far: a doubly linked list over the text.
@@ -55,35 +49,51 @@ impl PartialEq for Join {
 impl Eq for Join {}
 
 impl Spm {
-    /// `scores` is as long as `pieces`; `byte_pieces` says which pieces may stand for a byte.
-    pub(super) fn new(
-        pieces: Vec<String>,
-        scores: Vec<f32>,
-        is_byte: impl Fn(usize) -> bool,
-        unknown: Option<u32>,
-    ) -> Spm {
+    /// `scores` is as long as `pieces`.
+    pub(super) fn new(pieces: &[String], scores: Vec<f32>) -> Spm {
         let mut bytes = vec![None; 256];
         for (id, piece) in pieces.iter().enumerate() {
-            if let Some(byte) = is_byte(id).then(|| byte_of(piece)).flatten() {
+            if let Some(byte) = byte_of(piece) {
                 bytes[usize::from(byte)] = Some(id as u32);
             }
         }
-        let ids = pieces.iter().enumerate().map(|(id, piece)| (piece.clone(), id as u32)).collect();
-        Spm { pieces, scores, ids, bytes, unknown }
+        Spm { scores, bytes }
     }
 
-    fn push_join(&self, heap: &mut BinaryHeap<Join>, text: &str, symbols: &[Symbol], left: usize, right: usize) {
-        if left == NONE || right == NONE {
-            return;
-        }
-        let len = symbols[left].len + symbols[right].len;
-        let start = symbols[left].start;
-        if let Some(&id) = self.ids.get(&text[start..start + len]) {
-            heap.push(Join { score: self.scores[id as usize], left, right, len });
+    /// Hands out the ids of a text with the places of their pieces.
+    pub(super) fn tokenize(
+        &self,
+        ids: &HashMap<String, u32>,
+        unknown: Option<u32>,
+        text: &str,
+        mut push: impl FnMut(u32, usize, usize),
+    ) {
+        for symbol in self.merge(ids, text).iter().filter(|s| s.len > 0) {
+            let (start, end) = (symbol.start, symbol.start + symbol.len);
+            let part = &text[start..end];
+            if let Some(&id) = ids.get(part) {
+                push(id, start, end);
+                continue;
+            }
+            for byte in part.bytes() {
+                if let Some(id) = self.bytes[usize::from(byte)].or(unknown) {
+                    push(id, start, end);
+                }
+            }
         }
     }
 
-    fn merge(&self, text: &str) -> Vec<Symbol> {
+    fn merge(&self, ids: &HashMap<String, u32>, text: &str) -> Vec<Symbol> {
+        let push_join = |heap: &mut BinaryHeap<Join>, symbols: &[Symbol], left: usize, right: usize| {
+            if left == NONE || right == NONE {
+                return;
+            }
+            let len = symbols[left].len + symbols[right].len;
+            let start = symbols[left].start;
+            if let Some(&id) = ids.get(&text[start..start + len]) {
+                heap.push(Join { score: self.scores[id as usize], left, right, len });
+            }
+        };
         let mut symbols: Vec<Symbol> = text
             .char_indices()
             .enumerate()
@@ -94,7 +104,7 @@ impl Spm {
         }
         let mut heap = BinaryHeap::new();
         for right in 1..symbols.len() {
-            self.push_join(&mut heap, text, &symbols, right - 1, right);
+            push_join(&mut heap, &symbols, right - 1, right);
         }
         while let Some(Join { left, right, len, .. }) = heap.pop() {
             // Stale when either side has been joined to something else meanwhile.
@@ -108,62 +118,14 @@ impl Spm {
             if next != NONE {
                 symbols[next].prev = left;
             }
-            self.push_join(&mut heap, text, &symbols, symbols[left].prev, left);
-            self.push_join(&mut heap, text, &symbols, left, next);
+            push_join(&mut heap, &symbols, symbols[left].prev, left);
+            push_join(&mut heap, &symbols, left, next);
         }
         symbols
     }
 }
 
 /// The byte of a piece `<0xAB>`.
-fn byte_of(piece: &str) -> Option<u8> {
+pub(super) fn byte_of(piece: &str) -> Option<u8> {
     u8::from_str_radix(piece.strip_prefix("<0x")?.strip_suffix('>')?, 16).ok()
-}
-
-impl Model for Spm {
-    // Required by the trait; nothing here trains.
-    type Trainer = BpeTrainer;
-
-    fn tokenize(&self, text: &str) -> Result<Vec<Token>> {
-        let mut tokens = Vec::new();
-        for symbol in self.merge(text).iter().filter(|s| s.len > 0) {
-            let (start, end) = (symbol.start, symbol.start + symbol.len);
-            let part = &text[start..end];
-            let mut push = |id: u32| tokens.push(Token::new(id, self.pieces[id as usize].clone(), (start, end)));
-            if let Some(&id) = self.ids.get(part) {
-                push(id);
-                continue;
-            }
-            for byte in part.bytes() {
-                if let Some(id) = self.bytes[usize::from(byte)].or(self.unknown) {
-                    push(id);
-                }
-            }
-        }
-        Ok(tokens)
-    }
-
-    fn token_to_id(&self, token: &str) -> Option<u32> {
-        self.ids.get(token).copied()
-    }
-
-    fn id_to_token(&self, id: u32) -> Option<String> {
-        self.pieces.get(id as usize).cloned()
-    }
-
-    fn get_vocab(&self) -> HashMap<String, u32> {
-        self.ids.clone()
-    }
-
-    fn get_vocab_size(&self) -> usize {
-        self.pieces.len()
-    }
-
-    fn save(&self, _folder: &Path, _prefix: Option<&str>) -> Result<Vec<PathBuf>> {
-        Err("a vocabulary read from GGUF is not written back".into())
-    }
-
-    fn get_trainer(&self) -> BpeTrainer {
-        BpeTrainer::default()
-    }
 }

@@ -58,6 +58,9 @@ impl Detokenizer {
             return Ok(String::new());
         }
         self.pending.push(id);
+        if self.tokenizer.tidies() {
+            return Ok(String::new());
+        }
         let text = self.text(self.pending.len())?;
         if text.is_empty() {
             return Ok(text);

@@ -62,7 +62,7 @@ struct Bpe<'a> {
 /// The tokenizer of a `tokenizer.json`, which is freed before its model is built, and one more than its largest id.
 /// Errors: `bad-file`.
 pub(super) fn read(json: impl AsRef<[u8]>) -> Result<(Tokenizer, usize)> {
-    let text = std::str::from_utf8(json.as_ref()).map_err(bad)?;
+    let text = std::str::from_utf8(json.as_ref()).map_err(bad)?.trim_start_matches('\u{feff}');
     let parts: Parts = serde_json::from_str(text).map_err(bad)?;
     let outline: Outline = serde_json::from_str(parts.model.get()).map_err(bad)?;
     if let Some(processor) = parse::<Value>(parts.post_processor)? {
@@ -74,7 +74,7 @@ pub(super) fn read(json: impl AsRef<[u8]>) -> Result<(Tokenizer, usize)> {
     if outline.kind.as_deref() != Some("BPE") {
         check_values(text)?;
         limits::check(outline.vocab.0, outline.merges.0, text.len())?;
-        let tokenizer = Tokenizer::from_bytes(json.as_ref()).map_err(bad)?;
+        let tokenizer = Tokenizer::from_bytes(text).map_err(bad)?;
         drop(json);
         let last = tokenizer.get_vocab(true).into_values().max();
         return Ok((tokenizer, last.map_or(0, |id| id as usize + 1)));

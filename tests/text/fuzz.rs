@@ -161,3 +161,9 @@ pub fn texts(seed: u64, n: usize) -> Vec<String> {
     texts.extend(["a".repeat(3000), " ".repeat(3000), "7".repeat(3000), "中 \n".repeat(1000)]);
     texts
 }
+
+/// FNV-1a of the ids as little-endian 32-bit words.
+pub fn hash(ids: &[u32]) -> String {
+    let bytes = ids.iter().flat_map(|id| id.to_le_bytes());
+    format!("{:08x}", bytes.fold(0x811C9DC5u32, |h, byte| (h ^ byte as u32).wrapping_mul(0x01000193)))
+}

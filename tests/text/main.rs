@@ -1,16 +1,20 @@
 //! Tokenizers, detokenizer and chat templates against other people's results (tests/../shared).
 
+mod added;
+mod broken_bytes;
 mod ends;
 mod fuzz;
+mod goldens;
+mod kinds;
 mod pre;
 mod templates;
 
 use lacewing::Error;
 use lacewing::formats::gguf::Metadata;
-use lacewing::text::{ChatTemplate, Detokenizer, RenderOptions, Tokenizer};
+use lacewing::text::{ChatTemplate, Detokenizer, RenderOptions, Tokenizer, TokenizerConfig};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use templates::{text_of, words};
+use templates::text_of;
 
 /// A path under the shared folder; None, with a line that says so, when it is not here.
 fn shared(path: &str) -> Option<PathBuf> {
@@ -48,7 +52,9 @@ fn check_stream(tokenizer: &Tokenizer, ids: &[u32], label: &str) {
 fn tokenizer_json_goldens() {
     for name in ["HuggingFaceTB__SmolLM2-1.7B-Instruct-16k", "microsoft__Phi-3.5-mini-instruct"] {
         let Some(dir) = shared(&format!("tokenizers/{name}")) else { return };
-        let tokenizer = Tokenizer::from_json(std::fs::read(dir.join("tokenizer.json")).unwrap(), None, None).unwrap();
+        let tokenizer =
+            Tokenizer::from_json(std::fs::read(dir.join("tokenizer.json")).unwrap(), TokenizerConfig::default())
+                .unwrap();
         let golden = json(&dir.join("golden.json"));
         let cases = golden["cases"].as_array().unwrap();
         assert_eq!(cases.len(), 56);
@@ -94,12 +100,9 @@ fn prompts_of_the_model_goldens() {
     let Some(models) = shared("models") else { return };
     let gguf = |file: &str| Tokenizer::from_gguf(gguf_metadata(&models.join(file))).unwrap();
     let dir = models.join("TinyStories-656K");
-    let hugging_face = Tokenizer::from_json(
-        std::fs::read(dir.join("tokenizer.json")).unwrap(),
-        Some(&json(&dir.join("tokenizer_config.json"))),
-        Some(&json(&dir.join("special_tokens_map.json"))),
-    )
-    .unwrap();
+    let (config, map) = (json(&dir.join("tokenizer_config.json")), json(&dir.join("special_tokens_map.json")));
+    let files = TokenizerConfig { config: Some(&config), special_tokens_map: Some(&map), added_tokens: None };
+    let hugging_face = Tokenizer::from_json(std::fs::read(dir.join("tokenizer.json")).unwrap(), files).unwrap();
     assert_eq!((hugging_face.bos(), hugging_face.eos_ids()), (Some(1), vec![2]));
     assert_eq!(hugging_face.bos_text().as_deref(), Some("<|start_story|>"));
     for (name, tokenizer) in [
@@ -153,51 +156,6 @@ fn any_ids_stream_as_they_decode() {
 }
 
 #[test]
-fn only_broken_bytes_of_sentencepiece_are_replaced() {
-    use lacewing::formats::gguf::Value as Meta;
-    let mut tokens: Vec<String> = (0..256).map(|b| format!("<0x{b:02X}>")).collect();
-    tokens.extend(["<s>", "▁a"].map(String::from));
-    let model = serde_json::json!({"type": "BPE", "byte_fallback": true, "merges": [],
-        "vocab": tokens.iter().zip(0..).collect::<std::collections::HashMap<_, u32>>()});
-    let decoders = serde_json::json!([{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]);
-    let file = serde_json::json!({"version": "1.0", "added_tokens": [], "model": model, "decoder": {"type": "Sequence", "decoders": decoders}});
-    let json = Tokenizer::from_json(file.to_string(), None, None).unwrap();
-    let types = (0..258)
-        .map(|id| match id {
-            256 => 3,
-            257 => 1,
-            _ => 6,
-        })
-        .collect();
-    let entries = [
-        ("model", Meta::String("llama".into())),
-        ("scores", Meta::Floats(vec![0.0; tokens.len()])),
-        ("token_type", Meta::Ints(types)),
-        ("tokens", Meta::Strings(tokens)),
-        ("add_space_prefix", Meta::Bool(false)),
-    ];
-    let entries = entries.into_iter().map(|(k, v)| (format!("tokenizer.ggml.{k}"), v)).collect();
-    let gguf = Tokenizer::from_gguf(Metadata { entries }).unwrap();
-    for (ids, expected) in [
-        (&[0xe4, 0x61][..], "\u{FFFD}a"),
-        (&[0x61, 0xe4], "a\u{FFFD}"),
-        (&[0x61, 0x80, 0x62, 0xc3, 0xa4, 0xff, 0xc3], "a\u{FFFD}bä\u{FFFD}\u{FFFD}"),
-        (&[0xf0, 0x9f, 0x98, 0x61], "\u{FFFD}\u{FFFD}\u{FFFD}a"),
-        (&[0xf0, 0x9f, 0x98, 0x80, 0xf0, 0x9f, 0x98, 257], "😀\u{FFFD}\u{FFFD}\u{FFFD} a"),
-        (&[0xe2, 0x96, 0x81, 0xe2, 257, 0x96], "▁\u{FFFD} a\u{FFFD}"),
-        (&[0x80; 12], &"\u{FFFD}".repeat(12)),
-    ] {
-        for tokenizer in [&json, &gguf] {
-            assert_eq!(tokenizer.decode(ids, true).unwrap(), expected, "{ids:x?}");
-            let mut stream = Detokenizer::new(tokenizer);
-            let mut text: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
-            text += &stream.finish().unwrap();
-            assert_eq!(text, expected, "{ids:x?} as a stream");
-        }
-    }
-}
-
-#[test]
 fn bad_vocabularies_are_errors() {
     use lacewing::formats::gguf::Value as Meta;
     let strings = |list: &[&str]| Meta::Strings(list.iter().map(|s| s.to_string()).collect());
@@ -222,7 +180,7 @@ fn bad_vocabularies_are_errors() {
         let Err(error) = Tokenizer::from_gguf(meta(&entries)) else { panic!("{entries:?} was accepted") };
         assert_eq!(error.code(), code, "{error}");
     }
-    assert_eq!(Tokenizer::from_json(b"{}", None, None).err().unwrap().code(), "bad-file");
+    assert_eq!(Tokenizer::from_json(b"{}", TokenizerConfig::default()).err().unwrap().code(), "bad-file");
     // Merges that name unknown tokens, and special ids beyond the vocabulary do not matter.
     let odd = vec![
         model("gpt2"),
@@ -253,35 +211,6 @@ fn scores_count_as_far_as_they_go() {
     assert_eq!(encode(Some(Meta::Floats(right.clone()))), [3, 6]);
     assert_eq!(encode(Some(Meta::Floats([&right[..], &[9.0; 4]].concat()))), [3, 6]);
     assert_eq!(encode(Some(Meta::Ints(right.iter().map(|s| *s as i64).collect()))), [3, 6]);
-}
-
-/// The ids are those of transformers for the same files.
-#[test]
-fn tokens_that_only_tokenizer_config_knows_are_added() {
-    let flags = |content: &str, special: bool| serde_json::json!({"content": content, "lstrip": false, "rstrip": false, "normalized": false, "single_word": false, "special": special});
-    let decoder = serde_json::json!({"3": flags("<|im_start|>", true), "0": flags("?", true), "4": flags("<|im_end|>", true), "5": flags("<think>", false)});
-    let load = |config: Value, map: Option<Value>| {
-        Tokenizer::from_json(words(&["?", "hi", "you"]), Some(&config), map.as_ref()).unwrap()
-    };
-    // As the file has it, and as text (as a large file is kept).
-    for decoder in [decoder.clone(), Value::String(decoder.to_string())] {
-        let config = serde_json::json!({"eos_token": "<|im_end|>", "pad_token": {"content": "[PAD]"}, "additional_special_tokens": ["[A]", "<|im_start|>"], "added_tokens_decoder": decoder});
-        // Where there is a list, special_tokens_map.json does not count.
-        let tokenizer = load(config, Some(serde_json::json!({"mask_token": "[MASK]"})));
-        let ids = tokenizer.encode("<|im_start|>hi<think>you<|im_end|>[PAD][A]", false).unwrap();
-        assert_eq!(ids, [3, 1, 5, 2, 4, 6, 7]);
-        assert_eq!((tokenizer.eos_ids(), tokenizer.eos_text().as_deref()), (vec![4], Some("<|im_end|>")));
-        assert_eq!((tokenizer.vocab_size(), tokenizer.token_id("[MASK]")), (8, None));
-        let special: Vec<u32> = (0..8).filter(|id| tokenizer.is_special(*id)).collect();
-        assert_eq!(special, [0, 3, 4, 6, 7]);
-        assert_eq!(tokenizer.decode(&ids, true).unwrap(), "hi <think> you");
-    }
-    let map = serde_json::json!({"eos_token": {"content": "</s>"}, "pad_token": "</s>"});
-    let tokenizer = load(serde_json::json!({}), Some(map));
-    assert_eq!((tokenizer.eos_ids(), tokenizer.encode("hi</s>", false).unwrap()), (vec![3], vec![1, 3]));
-    let bad = serde_json::json!({"added_tokens_decoder": {"x": 1}});
-    let error = Tokenizer::from_json(words(&["?"]), Some(&bad), None).err().unwrap();
-    assert!(error.code() == "bad-file" && error.to_string().contains("added_tokens_decoder"), "{error}");
 }
 
 /// As llama.cpp counts: the flag decides, not the template.

@@ -1,18 +1,11 @@
 //! Every `tokenizer.ggml.pre` against llama.cpp, whose ids tests/goldens/tokenizers/make_goldens.py has hashed.
 
-use super::{check_stream, fuzz, json};
+use super::fuzz::hash;
+use super::goldens::{golden, strings};
+use super::{check_stream, fuzz};
 use lacewing::formats::gguf::{Metadata, Value as Meta};
 use lacewing::text::Tokenizer;
 use serde_json::Value;
-use std::path::Path;
-
-fn golden(name: &str) -> Value {
-    json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/tokenizers").join(name))
-}
-
-fn strings(list: &Value) -> Vec<String> {
-    list.as_array().unwrap().iter().map(|s| s.as_str().unwrap().to_string()).collect()
-}
 
 /// A vocabulary of these files with a `tokenizer.ggml.pre`.
 fn gguf(vocab: &Value, model: &str, pre: Option<&str>) -> lacewing::Result<Tokenizer> {
@@ -30,12 +23,6 @@ fn gguf(vocab: &Value, model: &str, pre: Option<&str>) -> lacewing::Result<Token
     entries.extend(pre.map(|pre| ("pre", Meta::String(pre.into()))));
     let entries = entries.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect();
     Tokenizer::from_gguf(Metadata { entries })
-}
-
-/// FNV-1a of the ids as little-endian 32-bit words.
-fn hash(ids: &[u32]) -> String {
-    let bytes = ids.iter().flat_map(|id| id.to_le_bytes());
-    format!("{:08x}", bytes.fold(0x811C9DC5u32, |h, byte| (h ^ byte as u32).wrapping_mul(0x01000193)))
 }
 
 /// All 300 texts for all names: ids as llama.cpp has them, the text again from them, and the same as a stream.

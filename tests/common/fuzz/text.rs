@@ -3,7 +3,7 @@
 use super::Target;
 use lacewing::text::chat::{ChatTemplate, RenderOptions};
 use lacewing::text::stream::Detokenizer;
-use lacewing::text::tokenizer::Tokenizer;
+use lacewing::text::tokenizer::{Tokenizer, TokenizerConfig};
 use serde_json::{Value, json};
 
 pub const TOKENIZER: Target =
@@ -26,14 +26,15 @@ pub fn check_tokenizer(tokenizer: &Tokenizer) {
     tokenizer.bos_text();
 }
 
-/// The file alone, and as a tokenizer_config.json beside a good one.
+/// The file alone, and as each of the small files beside a good one.
 fn read_tokenizer(input: &[u8]) {
-    if let Ok(tokenizer) = Tokenizer::from_json(input, None, None) {
+    if let Ok(tokenizer) = Tokenizer::from_json(input, TokenizerConfig::default()) {
         check_tokenizer(&tokenizer);
     }
-    if let Ok(config) = serde_json::from_slice::<Value>(input)
-        && let Ok(tokenizer) = Tokenizer::from_json(bpe(), Some(&config), Some(&config))
-    {
+    let Ok(config) = serde_json::from_slice::<Value>(input) else { return };
+    let config = Some(&config);
+    let files = TokenizerConfig { config, special_tokens_map: config, added_tokens: config };
+    if let Ok(tokenizer) = Tokenizer::from_json(bpe(), files) {
         check_tokenizer(&tokenizer);
     }
 }

@@ -35,7 +35,7 @@ class Random:
         return list[self.below(len(list))]
 
 
-def piece(r):
+def piece(r, added=ADDED):
     kind = r.below(16)
     if kind == 0:
         return "".join(chr(r.of([65, 97]) + r.below(26)) for _ in range(1 + r.below(8)))
@@ -65,7 +65,7 @@ def piece(r):
     if kind == 11:
         return chr(r.of([0, 128]) + r.below(32))
     if kind == 12:
-        return r.of(ADDED)
+        return r.of(added)
     if kind == 13:
         return r.of(CODE)
     if kind == 14:
@@ -73,9 +73,10 @@ def piece(r):
     return " " + r.of(WORDS)
 
 
-def texts(seed, n):
+def texts(seed, n, added=ADDED):
+    """`added`: texts that a vocabulary may have as tokens of their own."""
     r = Random(seed)
     out = ["", " ", "\n", "a"]
     while len(out) < n - 4:
-        out.append("".join(piece(r) for _ in range(1 + r.below(12))))
+        out.append("".join(piece(r, added) for _ in range(1 + r.below(12))))
     return out + ["a" * 3000, " " * 3000, "7" * 3000, "中 \n" * 1000]
