@@ -20,6 +20,30 @@ pub(super) struct Address {
 impl Address {
     /// From a URL as people write it: with spaces, letters of any script, or a `%` that begins no code.
     pub(super) fn parse(url: &str) -> Result<Address> {
+        Address::read(url).map(Address::of_hugging_face)
+    }
+
+    /// Where `Location: location` leads from `url`.
+    pub(super) fn redirect(url: &str, location: &str) -> Result<Address> {
+        let location = location.trim();
+        let origin = &url[..url.len().min(origin(url).len())];
+        let path = url[origin.len()..].split(['?', '#']).next().unwrap_or_default();
+        let has_scheme = location.split(['/', '?', '#']).next().is_some_and(|first| first.contains(':'));
+        let whole = if has_scheme {
+            location.to_string()
+        } else if location.starts_with("//") {
+            format!("{}:{location}", url.split(':').next().unwrap_or_default())
+        } else if location.starts_with('/') {
+            format!("{origin}{location}")
+        } else if location.is_empty() || location.starts_with(['?', '#']) {
+            format!("{origin}{path}{location}")
+        } else {
+            format!("{origin}{}/{location}", path.rsplit_once('/').map_or("", |(folder, _)| folder))
+        };
+        Address::read(&whole)
+    }
+
+    fn read(url: &str) -> Result<Address> {
         let url = url.trim().split('#').next().unwrap_or_default();
         let (path, query) = url.split_at(url.find('?').unwrap_or(url.len()));
         let wrong = |what: &str| Error::BadRequest(format!("this is not a URL that can be loaded: {what}"));
@@ -50,9 +74,7 @@ impl Address {
         let last = if ends_in_dots { String::new() } else { parts.pop().unwrap_or_default() };
         let folder = parts.iter().map(|part| format!("{part}/")).collect::<String>();
         let origin = format!("{}://{}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase());
-        let address =
-            Address { base: format!("{origin}/{folder}"), last, query: escape(query, "#[]\\"), authorization };
-        Ok(address.of_hugging_face())
+        Ok(Address { base: format!("{origin}/{folder}"), last, query: escape(query, "#[]\\"), authorization })
     }
 
     /// Pages of huggingface.co, as people copy their addresses, become where the bytes are.
@@ -121,6 +143,12 @@ impl Address {
     pub(super) fn authorization(&self) -> Option<&str> {
         self.authorization.as_deref()
     }
+}
+
+/// Scheme, host and port of a URL.
+pub(super) fn origin(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    &url[..url[host..].find(['/', '?', '#']).map_or(url.len(), |at| host + at)]
 }
 
 /// Basic authentication with `user:password` as it stands in a URL.
@@ -221,6 +249,26 @@ mod tests {
         for bad in ["http://", "https:///m.gguf", "http://:80/x", "m.gguf", "http://\u{e9}.org/"] {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn redirects_lead_where_browsers_go() {
+        let from = "https://h:8/a/b.gguf?x=1";
+        for (location, wanted) in [
+            ("http://o/c d.gguf?s=\u{e9}", "http://o/c%20d.gguf?s=%C3%A9"),
+            ("//o/c", "https://o/c"),
+            ("/c?y", "https://h:8/c?y"),
+            ("c.gguf", "https://h:8/a/c.gguf"),
+            ("../c.gguf", "https://h:8/c.gguf"),
+            ("?y=2", "https://h:8/a/b.gguf?y=2"),
+            ("./c:d", "https://h:8/a/c:d"),
+            ("/o/n", "https://h:8/o/n"),
+        ] {
+            assert_eq!(Address::redirect(from, location).unwrap().own(), wanted, "{location}");
+        }
+        // A page of huggingface.co is one only where a person wrote it.
+        assert_eq!(Address::redirect("https://hf.co/o/n/x", "/o/m").unwrap().own(), "https://hf.co/o/m");
+        assert!(Address::redirect(from, "mailto:x").is_err());
     }
 
     #[test]

@@ -30,7 +30,7 @@ use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::time::Duration;
 use ureq::Agent;
-use ureq::config::{Config, RedirectAuthHeaders};
+use ureq::config::Config;
 use ureq::http::StatusCode;
 
 /// How long a connection may stay silent.
@@ -61,7 +61,8 @@ impl HttpFiles {
         Agent::config_builder()
             .http_status_as_error(false)
             .accept_encoding("identity")
-            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .timeout_connect(Some(SILENCE))
             .timeout_recv_response(Some(SILENCE))
             .timeout_per_read(Some(SILENCE))

@@ -1,5 +1,6 @@
 //! Requests for one file, repeated while the server or the way to it is out.
 
+use super::address::{Address, origin};
 use crate::error::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use std::cell::Cell;
@@ -86,17 +87,31 @@ impl Remote {
     }
 
     fn request(&self, method: Method, range: Option<(u64, u64)>) -> Result<Response<Body>, Trouble> {
-        let mut request = Request::builder().method(method).uri(&self.url);
-        if let Some((offset, len)) = range {
-            request = request.header(header::RANGE, format!("bytes={offset}-{}", offset + (len - 1)));
-        }
-        if let Some(authorization) = &self.authorization {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
-        let request = request.body(()).map_err(|e| Trouble::Final(self.failed(&e.to_string())))?;
-        let response = match self.client.agent.run(request) {
-            Ok(response) => response,
-            Err(e) => return Err(self.unanswered(e)),
+        let (mut url, mut login) = (self.url.clone(), self.authorization.clone());
+        let mut hops = 0;
+        let response = loop {
+            let mut request = Request::builder().method(method.clone()).uri(&url);
+            if let Some((offset, len)) = range {
+                request = request.header(header::RANGE, format!("bytes={offset}-{}", offset + (len - 1)));
+            }
+            if let Some(login) = &login {
+                request = request.header(header::AUTHORIZATION, login);
+            }
+            let request = request.body(()).map_err(|e| Trouble::Final(self.failed(&e.to_string())))?;
+            let response = self.client.agent.run(request).map_err(|e| self.unanswered(e))?;
+            let location = response.headers().get(header::LOCATION).filter(|_| is_redirect(response.status()));
+            let Some(location) = location else { break response };
+            hops += 1;
+            if hops > MOST_REDIRECTS {
+                return Err(Trouble::Final(self.failed("the server redirects too often; check the address")));
+            }
+            // Letters of any script, as browsers take them.
+            let location = String::from_utf8_lossy(location.as_bytes());
+            let next = Address::redirect(&url, &location)
+                .map_err(|e| Trouble::Final(self.failed(&format!("the server redirects to {location:?}: {e}"))))?;
+            // A login is for the server that it was given for.
+            login = next.authorization().map(str::to_string).or(login.filter(|_| origin(&next.own()) == origin(&url)));
+            url = next.own();
         };
         self.client.answered.set(true);
         let status = response.status();
@@ -204,6 +219,13 @@ impl Outage<'_> {
         self.pause = (2 * self.pause).min(patience.longest);
         Ok(())
     }
+}
+
+/// As browsers allow; ureq is not let follow them, since it knows ASCII only and may panic on a broken answer.
+const MOST_REDIRECTS: usize = 20;
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
 fn is_busy(status: StatusCode) -> bool {
