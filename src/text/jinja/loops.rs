@@ -3,7 +3,7 @@
 use super::args::Given;
 use super::ast::For;
 use super::iterate::Items;
-use super::limits::{Meter, Res, failed};
+use super::limits::{Res, failed};
 use super::run::Run;
 use super::scope::Scope;
 use super::value::Value;
@@ -46,6 +46,11 @@ impl Loop {
             last: RefCell::default(),
             depth,
         }
+    }
+
+    /// The number of items, as far as they were read.
+    pub fn known(&self) -> usize {
+        self.index.get() + self.ahead.borrow().len()
     }
 
     /// From 0.
@@ -93,12 +98,7 @@ fn whole(run: &mut Run, this: &Loop) -> Res<usize> {
         run.meter.room(this.ahead.borrow().len() * size_of::<Value>())?;
         this.ahead.borrow_mut().push_back(item);
     }
-    Ok(this.index.get() + this.ahead.borrow().len())
-}
-
-/// The number of items of a loop that prints itself, as far as they are known.
-pub(super) fn length(_: &Meter, this: &Loop) -> Res<usize> {
-    Ok(this.index.get() + this.ahead.borrow().len())
+    Ok(this.known())
 }
 
 /// `loop.name`; None for what it has not.

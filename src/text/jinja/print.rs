@@ -80,10 +80,7 @@ pub(super) fn repr(meter: &Meter, value: &Value, out: &mut String, depth: u32) -
             }
             meter.push(out, "}>")
         }
-        Value::Loop(loop_) => {
-            let length = super::loops::length(meter, loop_)?;
-            meter.push(out, &format!("<LoopContext {}/{length}>", loop_.index() + 1))
-        }
+        Value::Loop(loop_) => meter.push(out, &format!("<LoopContext {}/{}>", loop_.index() + 1, loop_.known())),
         Value::Macro(node) if node.caller => meter.push(out, "<Macro anonymous>"),
         Value::Macro(node) => meter.push(out, &format!("<Macro '{}'>", node.node.name)),
         Value::Template => meter.push(out, "<TemplateReference None>"),
