@@ -20,7 +20,7 @@ use std::time::Duration;
 const PATIENCE: Patience = Patience {
     first: Duration::from_millis(5),
     longest: Duration::from_millis(50),
-    outage: Duration::from_millis(1500),
+    outage: Duration::from_millis(3000),
 };
 
 fn http_files(url: &str) -> Result<HttpFiles> {

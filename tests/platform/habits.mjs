@@ -52,9 +52,6 @@ export const MODES = {
   broken: (plan) => (ignoreRanges(plan), plan.count === 1 && (plan.cut = Math.floor(plan.file?.size / 2))),
   dead: (plan) => plan.count > 1 && (plan.cut = plan.count === 2 ? 1000 : 0),
   outage: (plan) => void (plan.destroyed = plan.total > 1 && plan.age < plan.n),
-  // By answers and not by time, since a browser on a busy machine may take longer for each than an outage lasts.
-  lost: (plan) => void (plan.destroyed = plan.count <= plan.n),
-  gap: (plan) => void (plan.destroyed = plan.count > 1 && plan.count <= plan.n + 1),
   late: (plan) => void (plan.destroyed = plan.age < plan.n),
   // Nothing more comes, and nobody says so.
   silent: (plan) => plan.count === 1 && ((plan.cut = 300_000), (plan.silent = true)),
